@@ -1,0 +1,1 @@
+"""Who answers requests: one file a backend, all behind the protocol in base.py."""

@@ -1,0 +1,56 @@
+"""Where things lie on this machine: caches, official data, reference vectors.
+
+Three environment variables: WATERBED_CACHE, WATERBED_DATA, WATERBED_VECTORS. Nothing is downloaded
+here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from .errors import DataError, UsageError
+
+
+def cache_folder(kind: str) -> Path:
+    """The folder for one kind of cached thing, made if needed (or at least tried)."""
+    base = os.environ.get("WATERBED_CACHE") or os.environ.get("XDG_CACHE_HOME")
+    root = Path(base) if base else Path.home() / ".cache"
+    folder = root / kind if os.environ.get("WATERBED_CACHE") else root / "waterbed" / kind
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        pass  # callers treat a cache that cannot be written as an empty one
+    return folder
+
+
+def data_root() -> Path | None:
+    """The folder of official benchmark data, where the user has one."""
+    root = os.environ.get("WATERBED_DATA")
+    return Path(root) if root else None
+
+
+def data_file(relative: str, sha256: str, where: str) -> Path:
+    """An official data file below WATERBED_DATA, with the content the suite was written for.
+
+    Args:
+        relative: path below WATERBED_DATA.
+        sha256: the recorded hash of its content.
+        where: one phrase that says where users get it.
+
+    Raises:
+        UsageError: WATERBED_DATA is not set or lacks the file.
+        DataError: the content is another.
+    """
+    root = data_root()
+    if root is None or not (root / relative).is_file():
+        seen = "WATERBED_DATA is not set" if root is None else f"'{root / relative}' is missing"
+        raise UsageError(f"{seen}; put {where} there as {relative}.")
+    found = hashlib.sha256((root / relative).read_bytes()).hexdigest()
+    if found != sha256:
+        raise DataError(
+            f"'{root / relative}' has sha256 {found[:12]}..., the suite was written for {sha256[:12]}...; "
+            f"get {where} again."
+        )
+    return root / relative

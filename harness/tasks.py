@@ -1,0 +1,234 @@
+"""Tasks: what to ask for one sample, and how to score what came back.
+
+A benchmark is one class with `@task` on it: `samples()`, `prompt(sample)` and `grade(sample,
+generation)`; a multi-turn or judged benchmark writes `converse(sample)` instead, a generator of
+requests that returns a Score. Generators are pure: no clock, no unseeded randomness. The same
+`grade` is the reward in training. Not here: who answers the requests (runner.py).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import GeneratorType
+from typing import Any, Literal, Protocol, TypeVar, cast
+
+from .errors import UsageError
+from .plugins import Registry
+from .records import (
+    DOMAINS,
+    Conversation,
+    Generate,
+    Generation,
+    GenerationSettings,
+    Prompt,
+    Sample,
+    Score,
+    content_hash,
+)
+
+T = TypeVar("T", bound=type)
+
+
+class SingleTurn(Protocol):
+    """What most benchmarks write."""
+
+    def samples(self) -> Iterable[Sample]: ...
+    def prompt(self, sample: Sample) -> Prompt: ...
+    def grade(self, sample: Sample, generation: Generation) -> Score | Conversation: ...
+
+
+class MultiTurn(Protocol):
+    """What a benchmark with several requests a sample writes."""
+
+    def samples(self) -> Iterable[Sample]: ...
+    def converse(self, sample: Sample) -> Conversation: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number a sample yields. Values lie in [0, 1] in their natural direction."""
+
+    name: str
+    better: Literal["higher", "lower"] = "higher"
+    gated: bool = True
+    """Whether a gate tests it; the others are shown only."""
+    margin: float | None = None
+    """Loss that is tolerated, as a proportion; None means the domain's default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a user must know before trusting a benchmark's number."""
+
+    measures: str
+    not_measures: str = ""
+    source: str = ""
+    licence: str = ""
+    revision: str = ""
+    items: int | None = None
+    chance: float = 0.0
+    reference: Mapping[str, float] = field(default_factory=dict)
+    """Published scores, as proportions, by model name."""
+    verified: str = "unverified: nothing compared"
+    """`against ...` or `unverified: ...`; an unverified task does not gate unless the policy says so."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A registered benchmark. `metrics[0]` is the headline and the reward."""
+
+    name: str
+    domain: str
+    version: str
+    style: Literal["chat", "completion"]
+    metrics: tuple[Metric, ...]
+    settings: GenerationSettings
+    repeats: int
+    groups: tuple[str, ...]
+    card: Card
+    factory: Callable[[], Any]
+
+    @functools.cached_property
+    def body(self) -> Any:
+        """The benchmark object, made on first use (making it may read data)."""
+        return self.factory()
+
+    @property
+    def multi_turn(self) -> bool:
+        """Whether one answer is not enough to score a sample."""
+        return hasattr(self.factory, "converse")
+
+    @functools.cached_property
+    def items(self) -> tuple[Sample, ...]:
+        """All samples.
+
+        Raises:
+            UsageError: there are none, or two share an id.
+        """
+        items = tuple(self.body.samples())
+        if not items:
+            raise UsageError(f"Task '{self.name}' has no samples; check its data folder.")
+        seen: set[str] = set()
+        for item in items:
+            if item.id in seen:
+                raise UsageError(f"Task '{self.name}' has two samples with id '{item.id}'.")
+            seen.add(item.id)
+        return items
+
+    @functools.cached_property
+    def data_hash(self) -> str:
+        """Hash of every item's id, input and target, whatever the order."""
+        return content_hash(sorted(content_hash([s.id, s.input, s.target]) for s in self.items))
+
+    def converse(self, sample: Sample) -> Conversation:
+        """The conversation that scores one sample."""
+        if self.multi_turn:
+            return cast(MultiTurn, self.body).converse(sample)
+        return _one_turn(cast(SingleTurn, self.body), sample)
+
+    def grade(self, sample: Sample, generation: Generation) -> Conversation:
+        """Score an answer that already exists; may still ask a judge or the sandbox.
+
+        Raises:
+            UsageError: the task is multi-turn, so one answer is not what it scores.
+        """
+        if self.multi_turn:
+            raise UsageError(
+                f"Task '{self.name}' is multi-turn and cannot score single answers; evaluate it live."
+            )
+        return _graded(cast(SingleTurn, self.body), sample, generation)
+
+    def aggregate(self, scores: Sequence[Score]) -> Mapping[str, float]:
+        """Extra numbers over all samples, beyond the mean of each metric."""
+        extra = getattr(self.body, "aggregate", None)
+        return extra(scores) if extra else {}
+
+
+def _one_turn(body: SingleTurn, sample: Sample) -> Conversation:
+    generation = yield Generate(body.prompt(sample))
+    return (yield from _graded(body, sample, generation))
+
+
+def _graded(body: SingleTurn, sample: Sample, generation: Generation) -> Conversation:
+    outcome = body.grade(sample, generation)
+    if isinstance(outcome, GeneratorType):
+        return (yield from cast(Conversation, outcome))
+    return cast(Score, outcome)
+
+
+tasks: Registry[Task] = Registry("suite", "waterbed.suites")
+
+
+def task(
+    name: str,
+    *,
+    domain: str,
+    version: str = "1",
+    style: Literal["chat", "completion"] = "chat",
+    metrics: Sequence[Metric] = (Metric("correct"),),
+    settings: GenerationSettings = GenerationSettings(),
+    repeats: int = 1,
+    groups: Sequence[str] = (),
+    card: Card | None = None,
+) -> Callable[[T], T]:
+    """Register a class as a benchmark under `name`.
+
+    Raises:
+        UsageError: unknown domain, or the name is taken.
+    """
+    if domain not in DOMAINS:
+        raise UsageError(f"Task '{name}' names the domain '{domain}'; use one of {DOMAINS}.")
+
+    def register(cls: T) -> T:
+        shown = card or Card(measures=(cls.__doc__ or name).strip().splitlines()[0])
+        tasks.add(
+            name,
+            Task(
+                name=name,
+                domain=domain,
+                version=version,
+                style=style,
+                metrics=tuple(metrics),
+                settings=settings,
+                repeats=repeats,
+                groups=tuple(groups),
+                card=shown,
+                factory=cls,
+            ),
+        )
+        return cls
+
+    return register
+
+
+def resolve(names: Iterable[str]) -> tuple[Task, ...]:
+    """The tasks that task names, group names and `file.py` paths stand for, each once, in order.
+
+    Raises:
+        UnknownName: nothing is registered under a name.
+        UsageError: the selection is empty.
+    """
+    chosen: dict[str, Task] = {}
+    for name in names:
+        for found in _expand(name.strip()):
+            chosen[found.name] = found
+    if not chosen:
+        raise UsageError("No suite was named; pass --suites, for example --suites pocket.")
+    return tuple(chosen.values())
+
+
+def _expand(name: str) -> Iterator[Task]:
+    if name.endswith(".py"):
+        yield from tasks.from_file(name)
+        return
+    known = tasks.all()
+    members = [t for t in known.values() if name in t.groups]
+    if name in known:
+        yield known[name]
+    elif members:
+        yield from members
+    else:
+        groups = {g for t in known.values() for g in t.groups}
+        tasks.unknown(name, {*known, *groups}, "See `waterbed list suites`.")

@@ -1,0 +1,1 @@
+"""Records in, pages and CI files out. Imports only the harness, never torch."""

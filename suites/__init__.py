@@ -1,0 +1,1 @@
+"""Benchmarks: one file, one family. Imports only the harness."""

@@ -1,0 +1,1 @@
+"""Stages: one file, one method. Imports only the harness."""
