@@ -1,0 +1,19 @@
+"""The statistics of the gate: pure numerics on paired item scores, no files, no models, no printing.
+
+Nothing is imported here, so that naming the package costs nothing; import the module you need:
+
+- `normal`      tails and critical values of the normal distribution, checks of levels and margins
+- `tango`       score test, interval and exact test of a paired difference of proportions
+- `mcnemar`     exact and mid-p tests of the discordant pairs, sign-flip test
+- `proportions` Wilson's interval, Newcombe's paired interval (method 10)
+- `paired`      the paired scores of one domain, and its tests for pass/fail and for graded scores
+- `decision`    one domain's verdict at one look
+- `families`    Holm, Benjamini-Hochberg, the pooled loss over domains
+- `operating`   exact error rates and power at a fixed number of items
+- `planning`    what a number of items can and cannot show, before anything runs
+- `sentences`   the words people read
+
+Proportions and differences lie in [-1, 1] everywhere; a point is 0.01, and only `sentences` speaks
+in points. A difference is candidate minus baseline; b counts items on which the candidate is
+better, c those on which it is worse.
+"""
