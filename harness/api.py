@@ -1,0 +1,247 @@
+"""The three verbs: evaluate a checkpoint, score recorded answers, gate two Runs.
+
+The command line is a thin coat over these. They print nothing; progress goes to a callback.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import manifest, tables
+from .answer_cache import AnswerCache
+from .checkpoints import Checkpoint, open_checkpoint
+from .errors import DataError, UsageError
+from .records import Generation, Role
+from .run import Run, RunWriter, previous
+from .runner import Outcome, Progress, Runner, Stop, TaskPlan, hash_order
+from .tasks import Task, resolve
+
+if TYPE_CHECKING:
+    from .backends.base import Backend
+    from .policy import Policy
+    from .verdict import Verdict
+
+
+def evaluate(
+    checkpoint: str | Path | Checkpoint,
+    suites: Sequence[str],
+    out: str | Path,
+    *,
+    backend: str | Backend = "transformers",
+    options: Mapping[str, Any] | None = None,
+    judges: Mapping[Role, Backend] | None = None,
+    limit: int | None = None,
+    repeats: int | None = None,
+    seed: int = 0,
+    looks: Mapping[str, Sequence[int]] | None = None,
+    stop: Stop | None = None,
+    cache: bool = True,
+    fresh: bool = False,
+    label: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Run suites on a checkpoint into a Run directory, or resume the one that is there.
+
+    Args:
+        checkpoint: folder with config.json and safetensors.
+        suites: task names, group names or `file.py` paths.
+        backend: `transformers`, or a Backend object that serves this checkpoint.
+        options: passed to the backend (device, dtype, batch_size, threads ...).
+        judges: backends for the other roles (judge, user, sandbox).
+        limit: only the first so many items of each task, in hash order.
+        repeats: answers an item; default is the task's.
+        looks, stop: see runner.TaskPlan and runner.Runner.
+        cache: share greedy answers with other Runs.
+        fresh: discard what is there.
+
+    Raises:
+        UsageError, DataError, InstrumentError: see errors.py; what was answered is kept.
+    """
+    tasks = resolve(suites)
+    plans = [_plan(t, limit, repeats, seed, (looks or {}).get(t.name, ())) for t in tasks]
+    given = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
+    out = Path(out)
+    engine = make_backend(backend, given, _kept_options(out, options or {}, fresh))
+    try:
+        entry = manifest.build(
+            kind="eval",
+            label=label or given.path.name,
+            plans=plans,
+            backend=engine,
+            checkpoint=given,
+            seed=seed,
+            selection={"suites": list(suites), "limit": limit},
+            labels=labels,
+        )
+        backends: dict[Role, Backend] = {"candidate": engine, **(judges or {})}
+        shared = AnswerCache() if cache and engine.describe().get("shareable") else None
+        with RunWriter(out, entry, fresh=fresh) as writer:
+            return _run(writer, plans, backends, shared, seed, stop, progress)
+    finally:
+        engine.close()
+
+
+def score(
+    suite: str,
+    responses: str | Path,
+    out: str | Path,
+    *,
+    judges: Mapping[Role, Backend] | None = None,
+    fresh: bool = True,
+    label: str | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Score answers that exist already, without a model.
+
+    Args:
+        suite: one task name.
+        responses: JSONL of `{id, response, repeat?}`, (id, repeat) unique.
+
+    Raises:
+        DataError: malformed or duplicate rows, or ids the suite does not have.
+    """
+    from .backends.replay import ReplayBackend
+
+    tasks = resolve([suite])
+    if len(tasks) != 1:
+        raise UsageError(f"'{suite}' names {len(tasks)} tasks; score one of them at a time.")
+    task = tasks[0]
+    if task.multi_turn:
+        raise UsageError(
+            f"Task '{task.name}' is multi-turn; recorded single answers cannot score it."
+        )
+    backend = ReplayBackend(Path(responses))
+    _refuse_unknown_ids(task, backend.ids, responses)
+    plans = [TaskPlan(task, hash_order(task, task.items, 0), backend.repeats)]
+    entry = manifest.build(
+        kind="score",
+        label=label or Path(responses).stem,
+        plans=plans,
+        backend=backend,
+        checkpoint=None,
+        seed=0,
+        selection={"suites": [suite], "limit": None},
+    )
+    with RunWriter(Path(out), entry, fresh=fresh) as writer:
+        backends: dict[Role, Backend] = {"candidate": backend, **(judges or {})}
+        return _run(writer, plans, backends, None, 0, None, progress)
+
+
+def gate(
+    baseline: str | Path | Run,
+    candidate: str | Path | Run,
+    policy: str | Path | Policy | None = None,
+    target: str | None = None,
+    suites: Sequence[str] | None = None,
+) -> Verdict:
+    """Compare two Runs item by item and decide.
+
+    Raises:
+        IncomparableRuns: they were not made the same way.
+        UsageError: a path is no Run, or the policy does not validate.
+    """
+    from .gate import gate_runs
+    from .policy import Policy
+
+    rules = policy if isinstance(policy, Policy) else Policy.load(policy)
+    sides = [r if isinstance(r, Run) else Run.open(r) for r in (baseline, candidate)]
+    return gate_runs(sides[0], sides[1], rules, target=target, suites=suites)
+
+
+def make_backend(
+    backend: str | Backend, checkpoint: Checkpoint, options: Mapping[str, Any]
+) -> Backend:
+    """The backend that serves a checkpoint.
+
+    Raises:
+        UnknownName: no backend of that name.
+    """
+    if not isinstance(backend, str):
+        return backend
+    if backend == "transformers":
+        from .backends.transformers import TransformersBackend
+
+        return TransformersBackend(checkpoint, **options)
+    from .errors import UnknownName
+
+    raise UnknownName.of("backend", backend, ["transformers"])
+
+
+def _kept_options(out: Path, options: Mapping[str, Any], fresh: bool) -> dict[str, Any]:
+    """A resumed Run keeps the batch size and threads it was begun with, unless told otherwise."""
+    old = None if fresh else previous(out)
+    begun = (old or {}).get("backend", {})
+    kept = {k: begun[k] for k in ("batch_size", "threads") if k in begun}
+    return {**kept, **{k: v for k, v in options.items() if v is not None}}
+
+
+def _plan(
+    task: Task, limit: int | None, repeats: int | None, seed: int, looks: Sequence[int]
+) -> TaskPlan:
+    if limit is not None and limit < 1:
+        raise UsageError(
+            f"--limit must be at least 1, got {limit}; an empty evaluation says nothing."
+        )
+    items = hash_order(task, task.items, seed)[:limit]
+    return TaskPlan(task, items, repeats or task.repeats, tuple(looks))
+
+
+def _refuse_unknown_ids(task: Task, ids: frozenset[str], responses: str | Path) -> None:
+    unknown = sorted(ids - {s.id for s in task.items})
+    if unknown:
+        raise DataError(
+            f"{responses}: {len(unknown)} ids are not in '{task.name}' (first: {unknown[0]!r}; the task "
+            f"has ids like {task.items[0].id!r}); use the task's ids."
+        )
+
+
+def _run(
+    writer: RunWriter,
+    plans: Sequence[TaskPlan],
+    backends: Mapping[Role, Backend],
+    cache: AnswerCache | None,
+    seed: int,
+    stop: Stop | None,
+    progress: Progress | None,
+) -> Run:
+    began = time.monotonic()
+    runner = Runner(
+        backends, log=writer.journal, cache=cache, seed=seed, stop=stop, progress=progress
+    )
+    outcome = runner.run(plans)
+    tasks = [p.task for p in plans]
+    writer.write_json("results.json", tables.results(tasks, outcome))
+    finished = writer.finish(
+        "stopped" if outcome.stopped else "complete",
+        {
+            "scores.parquet": tables.scores_table(tasks, outcome.scores),
+            "generations.parquet": tables.generations_table(outcome.entries),
+        },
+        tasks=_with_prompt_hashes(writer.manifest["tasks"], outcome),
+        cost=_cost(outcome, time.monotonic() - began, writer.manifest["cost"]),
+    )
+    if cache is not None:
+        runner.share_answers()
+    return finished
+
+
+def _with_prompt_hashes(entries: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
+    return {
+        name: {**entry, "prompt_hash": tables.prompt_hash(outcome.prompts, name)}
+        for name, entry in entries.items()
+    }
+
+
+def _cost(outcome: Outcome, wall_s: float, before: Mapping[str, float]) -> dict[str, float]:
+    """Tokens of every answer used, and wall seconds of all sittings that finished."""
+    said = [e.answer for e in outcome.entries if isinstance(e.answer, Generation)]
+    return {
+        "wall_s": round(before.get("wall_s", 0.0) + wall_s, 3),
+        "prompt_tokens": sum(g.prompt_tokens for g in said),
+        "completion_tokens": sum(g.completion_tokens for g in said),
+        "cached_answers": sum(e.cached for e in outcome.entries),
+    }
