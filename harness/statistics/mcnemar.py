@@ -75,5 +75,7 @@ def sign_flip_loss(d: ArrayLike) -> float:
             f"the sign-flip test enumerates at most {_SIGN_FLIP_ITEMS} changed items, "
             f"got {sizes.size}; use the paired t test"
         )
-    signs = np.array(list(product((-1.0, 1.0), repeat=sizes.size))).reshape(-1, sizes.size)
+    signs = np.array(list(product((-1.0, 1.0), repeat=sizes.size))).reshape(
+        2**sizes.size, sizes.size
+    )
     return float(np.mean(signs @ sizes <= observed + 1e-12))

@@ -64,12 +64,15 @@ def _probability(
     n: int, discordance: float, totals: Floats, delta: float, cutoffs: Floats
 ) -> float:
     """P(b >= cutoff(t)), for cutoffs in 0 .. t + 1."""
-    from scipy.special import bdtrc, gammaln, xlog1py, xlogy
+    from scipy.special import betainc, gammaln, xlog1py, xlogy
 
     log_p = gammaln(n + 1) - gammaln(totals + 1) - gammaln(n - totals + 1)
     log_p = log_p + xlogy(totals, discordance) + xlog1py(n - totals, -discordance)
     improves = 0.5 if discordance == 0 else (discordance + delta) / (2 * discordance)
-    tail = np.where(cutoffs <= 0, 1.0, bdtrc(np.maximum(cutoffs - 1, 0), totals, improves))
+    # P(X >= k) is betainc(k, t - k + 1, p) for 1 <= k <= t.
+    inner = np.clip(cutoffs, 1, np.maximum(totals, 1))
+    tail = betainc(inner, np.maximum(totals - inner, 0) + 1, improves)
+    tail = np.where(cutoffs <= 0, 1.0, np.where(cutoffs > totals, 0.0, tail))
     weights = np.exp(log_p)
     return float(np.sum(weights * tail) / np.sum(weights))
 

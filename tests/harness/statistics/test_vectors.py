@@ -1,0 +1,151 @@
+"""Published examples and reference computations, each at its own tolerance."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from waterbed.harness.statistics.decision import decide
+from waterbed.harness.statistics.families import benjamini_hochberg, holm
+from waterbed.harness.statistics.mcnemar import (
+    exact_loss,
+    exact_two_sided,
+    midp_loss,
+    midp_two_sided,
+    sign_flip_loss,
+)
+from waterbed.harness.statistics.normal import critical_value, upper_tail
+from waterbed.harness.statistics.operating import fail_probability, pass_probability
+from waterbed.harness.statistics.paired import (
+    equivalence_p,
+    pair_counts,
+    pair_scores,
+    t_statistic,
+    t_upper_tail,
+)
+from waterbed.harness.statistics.proportions import newcombe_interval, wilson_interval
+from waterbed.harness.statistics.tango import tango_interval, tango_z
+
+
+def mcnemar(b: int, c: int) -> dict[str, Any]:
+    z = float(tango_z(b, c, max(1, b + c), 0.0))
+    return {
+        "p_exact_two_sided": exact_two_sided(b, c),
+        "p_midp_two_sided": midp_two_sided(b, c),
+        "chi2_asymptotic": z * z,
+        "p_asymptotic_two_sided": 2 * upper_tail(abs(z)),
+        "p_midp_loss": float(midp_loss(b, c)),
+        "p_exact_loss": exact_loss(b, c),
+    }
+
+
+def wilson_ci(x: int, n: int, conf: float) -> dict[str, Any]:
+    low, high = wilson_interval(x, n, conf)
+    return {"low": low, "high": high}
+
+
+def newcombe_paired_ci(n11: int, n10: int, n01: int, n00: int, conf: float) -> dict[str, Any]:
+    low, high = newcombe_interval(n11, n10, n01, n00, conf)
+    return {"delta": (n10 - n01) / (n11 + n10 + n01 + n00), "low": low, "high": high}
+
+
+def tango_ci(n11: int, n10: int, n01: int, n00: int, conf: float) -> dict[str, Any]:
+    n = n11 + n10 + n01 + n00
+    low, high = tango_interval(n10, n01, n, conf)
+    return {"delta": (n10 - n01) / n, "low": float(low), "high": float(high)}
+
+
+def noninferiority_tango(b: int, c: int, n: int, margin: float) -> dict[str, Any]:
+    decision = decide(pair_counts(b, c, n), margin)
+    return {"z": decision.z_pass, "p": decision.p_pass, "delta": decision.delta}
+
+
+def holm_bh(p: list[float], alpha: float) -> dict[str, Any]:
+    stepped, discovered = holm(p), benjamini_hochberg(p)
+    return {
+        "holm_adjusted": stepped,
+        "holm_reject": [x <= alpha for x in stepped],
+        "bh_adjusted": discovered,
+        "bh_reject": [x <= alpha for x in discovered],
+    }
+
+
+def paired_t_tost(candidate: list[float], baseline: list[float], margin: float) -> dict[str, Any]:
+    pairs = pair_scores(baseline, candidate)
+    t, shifted = t_statistic(pairs), t_statistic(pairs, -margin)
+    return {
+        "delta": pairs.delta,
+        "t": t,
+        "p_two_sided": 2 * t_upper_tail(abs(t), pairs.n - 1),
+        "tost_p": equivalence_p(pairs, margin),
+        "noninferiority_t": shifted,
+        "noninferiority_p": t_upper_tail(shifted, pairs.n - 1),
+    }
+
+
+def sign_flip_exact(d: list[float], alternative: str) -> dict[str, Any]:
+    assert alternative == "less"
+    return {"p": sign_flip_loss(d)}
+
+
+def exact_operating_characteristics(
+    n: int, discordance: float, margin: float, alpha: float
+) -> dict[str, Any]:
+    quantiles = critical_value(alpha) + critical_value(0.2)
+    return {
+        "p_pass_at_zero": pass_probability(n, discordance, margin, 0.0, alpha),
+        "p_pass_at_minus_margin": pass_probability(n, discordance, margin, -margin, alpha),
+        "p_midp_loss_reject_at_zero": fail_probability(n, discordance, 0.0, alpha),
+        "mde_normal": quantiles * math.sqrt(discordance / n),
+    }
+
+
+def fixed_n_verdict(b: int, c: int, n: int, margin: float, alpha: float) -> dict[str, Any]:
+    decision = decide(pair_counts(b, c, n), margin, alpha, alpha)
+    return {
+        "verdict": decision.verdict,
+        "flags": list(decision.flags),
+        "delta": decision.delta,
+        "low": decision.low,
+        "high": decision.high,
+    }
+
+
+KINDS = {
+    f.__name__: f
+    for f in (
+        mcnemar,
+        wilson_ci,
+        newcombe_paired_ci,
+        tango_ci,
+        noninferiority_tango,
+        holm_bh,
+        paired_t_tost,
+        sign_flip_exact,
+        exact_operating_characteristics,
+        fixed_n_verdict,
+    )
+}
+
+
+def vectors() -> list[Any]:
+    path = Path(os.environ.get("WATERBED_VECTORS", "")) / "statistics.json"
+    if not path.is_file():
+        reason = "WATERBED_VECTORS does not name a folder with statistics.json"
+        return [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
+    found = json.loads(path.read_text(encoding="utf-8"))["vectors"]
+    return [pytest.param(v, id=v["id"]) for v in found if v["kind"] in KINDS]
+
+
+@pytest.mark.parametrize("vector", vectors())
+def test_the_computation_agrees_with_its_reference(vector: dict[str, Any]) -> None:
+    seen = KINDS[vector["kind"]](**vector["inputs"])
+    assert seen.keys() == vector["expected"].keys()
+    for name, expected in vector["expected"].items():
+        if name in ("verdict", "flags") or name.endswith("_reject"):
+            assert seen[name] == expected, name
+        else:
+            assert seen[name] == pytest.approx(expected, abs=vector["tol_abs"], rel=0), name
