@@ -95,7 +95,8 @@ def decide(
         margin: largest tolerated loss, a proportion (3 points are 0.03).
         alpha_pass: chance of PASS at a loss of the whole margin or more.
         alpha_fail: chance of FAIL without a loss.
-        exact: take p_pass from the exact enumeration (pass/fail scores, at most 200 items).
+        exact: take z_pass and p_pass from the exact enumeration (pass/fail scores, at most 200
+            items); the interval stays Tango's.
 
     Raises:
         UsageError: margin outside (0, 1) or a level outside (0, 0.5).
