@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import manifest, tables
 from .answer_cache import AnswerCache
 from .checkpoints import Checkpoint, open_checkpoint
-from .errors import DataError, UsageError
+from .errors import DataError, Interrupted, UnknownName, UsageError
 from .records import Generation, Role
 from .run import Run, RunWriter, previous
 from .runner import Outcome, Progress, Runner, Stop, TaskPlan, hash_order
@@ -166,8 +166,6 @@ def make_backend(
         from .backends.transformers import TransformersBackend
 
         return TransformersBackend(checkpoint, **options)
-    from .errors import UnknownName
-
     raise UnknownName.of("backend", backend, ["transformers"])
 
 
@@ -212,7 +210,13 @@ def _run(
     runner = Runner(
         backends, log=writer.journal, cache=cache, seed=seed, stop=stop, progress=progress
     )
-    outcome = runner.run(plans)
+    try:
+        outcome = runner.run(plans)
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            f"Stopped with {runner.done} of {runner.total} samples scored; everything answered is kept in "
+            f"'{writer.path}', and the same command resumes it."
+        ) from error
     tasks = [p.task for p in plans]
     writer.write_json("results.json", tables.results(tasks, outcome))
     finished = writer.finish(

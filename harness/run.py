@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 MANIFEST = "run.json"
+FILES = ("answers.jsonl", "scores.parquet", "generations.parquet", "results.json", MANIFEST)
 #: Manifest entries that two sittings of one Run may not differ in.
 PINNED = ("kind", "checkpoint", "tasks", "backend", "seed", "selection")
 
@@ -127,16 +127,20 @@ class RunWriter:
             raise UsageError(
                 f"Another process is writing to '{path}'; wait for it or choose another --out."
             ) from error
-        if fresh:
-            self._clear()
-        self.manifest = {**self._begin(manifest), "status": "partial"}
-        self.write_json(MANIFEST, self.manifest)
-        self.journal = Journal(path / "answers.jsonl")
+        try:
+            if fresh:
+                self._clear()
+            self.manifest = {**self._begin(manifest), "status": "partial"}
+            self.write_json(MANIFEST, self.manifest)
+            self.journal = Journal(path / "answers.jsonl")
+        except BaseException:
+            self._lock.close()
+            raise
 
     def _begin(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         old = previous(self.path)
         if old is None:
-            foreign = [p.name for p in self.path.iterdir() if p.name != ".lock"]
+            foreign = [p.name for p in self.path.iterdir() if not p.name.startswith(".")]
             if foreign:
                 raise UsageError(
                     f"'{self.path}' is not empty and holds no Run ({foreign[0]}); choose another --out."
@@ -154,11 +158,10 @@ class RunWriter:
         return {**new, "created": old.get("created"), "cost": old.get("cost", {})}
 
     def _clear(self) -> None:
-        for file in self.path.iterdir():
-            if file.is_dir() and not file.is_symlink():
-                shutil.rmtree(file)
-            elif file.name != ".lock":
-                file.unlink()
+        """Remove the files of an earlier Run; whatever else lies there is not ours to delete."""
+        if (self.path / MANIFEST).is_file():
+            for name in FILES:
+                (self.path / name).unlink(missing_ok=True)
 
     def finish(self, status: str, tables: Mapping[str, Any], **entries: Any) -> Run:
         """Write the tables (pyarrow) and the final manifest.

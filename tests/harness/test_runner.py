@@ -127,7 +127,9 @@ def test_a_backend_that_breaks_down_ends_the_run_but_loses_no_answer(
             [plan(toys["toy/sums"])]
         )
     journal.close()
-    assert len(Journal(tmp_path / "answers.jsonl")) == 25
+    reread = Journal(tmp_path / "answers.jsonl")
+    reread.close()
+    assert len(reread) == 25
 
 
 def test_a_resumed_run_asks_only_for_what_is_missing(

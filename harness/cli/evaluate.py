@@ -1,0 +1,123 @@
+"""`waterbed eval` and `waterbed score`: make a Run from a checkpoint, or from recorded answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .output import default_out, points, print_json, progress, result_rows, say, suite_names, table
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+Suites = Annotated[
+    list[str] | None,
+    typer.Option("--suites", "-s", help="Suites, groups or file.py, comma-separated."),
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the Run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Discard what is in --out and begin anew.")]
+Limit = Annotated[int | None, typer.Option(help="Only so many items of each task, in hash order.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
+Dtype = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Batch = Annotated[int | None, typer.Option("--batch-size", help="Prompts a batch.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads of torch.")]
+
+#: More lost samples than this share and the Run is not a measurement (DESIGN section 2).
+MAX_UNSCORED = 0.01
+
+
+def eval_(
+    checkpoint: Annotated[str, typer.Argument(help="Folder with config.json and safetensors.")],
+    suites: Suites = None,
+    out: Out = None,
+    backend: Annotated[str, typer.Option(help="Engine that generates.")] = "transformers",
+    device: Device = None,
+    dtype: Dtype = None,
+    batch_size: Batch = None,
+    threads: Threads = None,
+    limit: Limit = None,
+    repeats: Annotated[int | None, typer.Option(help="Answers an item.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of item order and of sampling.")] = 0,
+    cache: Annotated[bool, typer.Option(help="Share greedy answers with other Runs.")] = True,
+    fresh: Fresh = False,
+    label: Annotated[str | None, typer.Option(help="How pages call this Run.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Evaluate a checkpoint into a Run; the same command again resumes it."""
+    from ..api import evaluate
+    from ..checkpoints import open_checkpoint
+    from ..tasks import resolve
+
+    names = suite_names(suites)
+    resolve(names)
+    opened = open_checkpoint(checkpoint)
+    where = out or default_out("eval", opened.path.name, opened.short, *names)
+    options = {"device": device, "dtype": dtype, "batch_size": batch_size, "threads": threads}
+    with progress(f"eval {opened.path.name}") as update:
+        run = evaluate(
+            opened,
+            names,
+            where,
+            backend=backend,
+            options=options,
+            limit=limit,
+            repeats=repeats,
+            seed=seed,
+            cache=cache,
+            fresh=fresh,
+            label=label,
+            progress=update,
+        )
+    show(run, as_json=json_)
+
+
+def score(
+    suite: Annotated[str, typer.Argument(help="The task the answers belong to.")],
+    responses: Annotated[Path, typer.Option(help="JSONL of {id, response, repeat?}.")],
+    out: Out = None,
+    label: Annotated[str | None, typer.Option(help="How pages call this Run.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Score answers that already exist into a Run; no model is loaded."""
+    from ..api import score as score_
+
+    where = out or default_out("score", suite, responses.stem)
+    with progress(f"score {suite}") as update:
+        run = score_(suite, responses, where, label=label, progress=update)
+    show(run, as_json=json_)
+
+
+def show(run: Run, *, as_json: bool) -> None:
+    """Print a Run's results; exit 4 where too much of it was lost to the instrument."""
+    results = run.results()
+    if as_json:
+        print_json({"run": str(run.path), "status": run.status, "results": results})
+    else:
+        columns = ("task", "metric", "points", "std. error", "n", "unscored")
+        table("", columns, result_rows(results))
+    say(f"Run ({run.status}): {run.path}")
+    lost = too_much_lost(results)
+    if lost:
+        say(f"waterbed: {lost}")
+        raise typer.Exit(4)
+
+
+def too_much_lost(results: Mapping[str, Any]) -> str | None:
+    """The sentence for a Run that lost more than 1% of a task's samples, or None."""
+    for task, metrics in results.items():
+        for metric, entry in metrics.items():
+            if metric in ("notes", "extra"):
+                continue
+            unscored = sum(entry["unscored"].values())
+            total = unscored + entry["n"]
+            if unscored > MAX_UNSCORED * total:
+                reasons = ", ".join(f"{v} {k}" for k, v in entry["unscored"].items())
+                return (
+                    f"{unscored} of {total} samples of '{task}' are unscored ({reasons}), more than "
+                    f"{MAX_UNSCORED:.0%}; mend the cause and run the same command again."
+                )
+    return None

@@ -1,0 +1,123 @@
+"""What commands share when they talk: progress, tables, default folders, JSON.
+
+Progress is a bar on a terminal and a line every 30 seconds in a log; nothing here reaches stdout but
+what the user asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+#: Seconds between two lines of progress in a log.
+LOG_EVERY_S = 30.0
+
+
+def say(text: str) -> None:
+    """A line for people, on stderr."""
+    typer.echo(text, err=True)
+
+
+def print_json(value: Any) -> None:
+    """Data for programs, on stdout."""
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def slug(text: str) -> str:
+    """Text as part of a file name or an anchor."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.") or "x"
+
+
+def default_out(command: str, *ids: str) -> Path:
+    """`./waterbed-out/<command>-<ids>`."""
+    return Path("waterbed-out") / slug("-".join([command, *ids]))[:120]
+
+
+def suite_names(given: Sequence[str] | None) -> list[str]:
+    """Suite names from repeated and comma-separated options."""
+    return [n.strip() for part in given or [] for n in part.split(",") if n.strip()]
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a callback (done, total)."""
+    if sys.stderr.isatty():
+        with _bar(what) as update:
+            yield update
+    else:
+        yield _lines(what)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        job = bar.add_task(what, total=None)
+
+        def update(done: int, total: int) -> None:
+            bar.update(job, completed=done, total=total)
+
+        yield update
+
+
+def _lines(what: str) -> Callable[[int, int], None]:
+    last = time.monotonic()
+
+    def update(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= LOG_EVERY_S:
+            last = now
+            say(f"{what}: {done} of {total}")
+
+    return update
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A plain table on stdout; model text in it is escaped."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    grid = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for index, name in enumerate(columns):
+        grid.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        grid.add_row(*(escape(cell) for cell in row))
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width, soft_wrap=False).print(grid)
+
+
+def result_rows(results: Mapping[str, Any]) -> list[list[str]]:
+    """Rows (task, metric, value, error, n, unscored) of a `results.json`."""
+    rows = []
+    for name, metrics in results.items():
+        for metric, entry in metrics.items():
+            if metric in ("notes", "extra"):
+                continue
+            lost = ", ".join(f"{k} {v}" for k, v in entry["unscored"].items()) or "-"
+            rows.append([name, metric, points(entry["mean"]), points(entry["se"]), str(entry["n"]), lost])
+        rows += [[name, key, points(value), "", "", ""] for key, value in metrics["extra"].items()]
+    return rows
+
+
+def points(value: float | None) -> str:
+    """A proportion in points, one decimal place."""
+    return "-" if value is None else f"{100 * value:.1f}"

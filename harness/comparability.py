@@ -1,0 +1,152 @@
+"""Whether two Runs were made the same way: what refuses a comparison, what is only noted.
+
+A paired test means something only where both sides saw the same items and prompts, decoded and
+graded alike. Version, data, prompts, settings, repeats, metrics and prompt style of a common task
+must agree; engine, dtype, machine, packages, batch and threads are listed for the reader. Reads
+manifests (run.json) only, never a score. Not here: items missing on one side (pairing.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .errors import IncomparableRuns, UnknownName
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Manifest = Mapping[str, Any]
+
+_PINNED = ("version", "domain", "style", "data_hash", "repeats")
+_NOTED = ("backend", "packages", "hardware", "seed")
+
+
+class RunLike(Protocol):
+    """What a gate needs of a Run."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def manifest(self) -> Manifest: ...
+    def scores(self) -> pd.DataFrame: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What differs between two Runs, a sentence fragment each: `gsm8k.version: 1 -> 2`."""
+
+    refusals: tuple[str, ...]
+    """Make a paired comparison meaningless."""
+    notes: tuple[str, ...]
+
+    def enforce(self, baseline: str, candidate: str) -> None:
+        """Refuse where the Runs were not made the same way.
+
+        Raises:
+            IncomparableRuns: names every differing thing.
+        """
+        if self.refusals:
+            listed = "; ".join(self.refusals)
+            raise IncomparableRuns(
+                f"'{baseline}' and '{candidate}' were not made the same way ({listed}); evaluate one "
+                "again like the other, or write `on_difference: warn` in the policy."
+            )
+
+
+def chosen_tasks(
+    baseline: Manifest, candidate: Manifest, suites: Iterable[str] | None
+) -> tuple[str, ...]:
+    """Names of the tasks to compare, sorted: all of both Runs, or those that `suites` name.
+
+    A suite is a task or a domain that at least one of the Runs has.
+
+    Raises:
+        UnknownName: neither Run has such a suite.
+    """
+    tasks = {**candidate.get("tasks", {}), **baseline.get("tasks", {})}
+    if suites is None:
+        return tuple(sorted(tasks))
+    chosen: set[str] = set()
+    for suite in suites:
+        found = {name for name, t in tasks.items() if suite in (name, t.get("domain"))}
+        if not found:
+            known = {*tasks, *(str(t.get("domain")) for t in tasks.values())}
+            raise UnknownName.of("suite in these Runs", suite, known)
+        chosen |= found
+    return tuple(sorted(chosen))
+
+
+def compare(baseline: Manifest, candidate: Manifest, tasks: Iterable[str]) -> Differences:
+    """Compare two manifests over the tasks that both have."""
+    sides = (baseline, candidate)
+    common = [t for t in tasks if all(t in side.get("tasks", {}) for side in sides)]
+    refusals = [line for task in common for line in _task_refusals(task, *sides)]
+    notes = [line for key in _NOTED for line in _changes(key, *(s.get(key) for s in sides))]
+    kinds = [str(side.get("kind", "eval")) for side in sides]
+    if kinds[0] != kinds[1]:
+        notes.insert(0, f"kind: {kinds[0]} -> {kinds[1]}")
+    if "score" in kinds:
+        notes.append("prompts and settings of recorded answers are unknown and were not compared")
+    notes += [line for task in common for line in _item_notes(task, *sides)]
+    return Differences(tuple(refusals), tuple(notes))
+
+
+def unfinished(run: RunLike, side: str) -> str | None:
+    """Why a Run cannot be gated yet, or None.
+
+    `stopped` is accepted: its items are a prefix of the hash order, and both sides are compared on
+    what they have in common.
+    """
+    if run.status in ("complete", "stopped"):
+        return None
+    suites = ",".join(map(str, run.manifest.get("selection", {}).get("suites", []))) or "SUITES"
+    checkpoint = (run.manifest.get("checkpoint") or {}).get("path", "CHECKPOINT")
+    return (
+        f"The {side} '{run.label}' is {run.status}; complete it with "
+        f"`waterbed eval {checkpoint} --suites {suites} --out {run.path}`."
+    )
+
+
+def _task_refusals(task: str, baseline: Manifest, candidate: Manifest) -> Iterator[str]:
+    old, new = baseline["tasks"][task], candidate["tasks"][task]
+    for key in _PINNED:
+        yield from _changes(f"{task}.{key}", old.get(key), new.get(key))
+    yield from _changes(f"{task}.metrics", _metrics(old), _metrics(new))
+    if "score" in (baseline.get("kind"), candidate.get("kind")):
+        return
+    yield from _changes(f"{task}.settings", old.get("settings"), new.get("settings"))
+    # The hash covers the prompts that were run: it says something only over the same items.
+    whole = baseline.get("status") == candidate.get("status") == "complete"
+    if whole and old.get("items") == new.get("items"):
+        yield from _changes(f"{task}.prompt_hash", old.get("prompt_hash"), new.get("prompt_hash"))
+
+
+def _metrics(task: Manifest) -> dict[str, Any]:
+    return {str(m["name"]): {k: v for k, v in m.items() if k != "name"} for m in task["metrics"]}
+
+
+def _item_notes(task: str, baseline: Manifest, candidate: Manifest) -> Iterator[str]:
+    yield from _changes(
+        f"{task}.items", baseline["tasks"][task].get("items"), candidate["tasks"][task].get("items")
+    )
+
+
+def _changes(where: str, old: Any, new: Any) -> Iterator[str]:
+    """Every place where two JSON values differ, with both values."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted({*old, *new}):
+            yield from _changes(f"{where}.{key}", old.get(key), new.get(key))
+    elif old != new:
+        yield f"{where}: {_brief(old)} -> {_brief(new)}"
+
+
+def _brief(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
