@@ -1,0 +1,132 @@
+"""`waterbed gate`: compare a candidate with its baseline and answer with an exit code and a page.
+
+A side is a Run directory or a checkpoint folder; a checkpoint is evaluated first, on the policy's
+suites or on `--suites`. What can be seen is planned and written down before the candidate answers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+from .evaluate import Batch, Device, Dtype, Limit, Out, Suites, Threads
+from .output import default_out, print_json, progress, say, suite_names
+
+if TYPE_CHECKING:
+    from ..policy import Policy
+    from ..run import Run
+    from ..verdict import Verdict
+
+
+def gate(
+    baseline: Annotated[str, typer.Argument(help="A Run, or a checkpoint folder.")],
+    candidate: Annotated[str, typer.Argument(help="A Run, or a checkpoint folder.")],
+    policy: Annotated[
+        str | None, typer.Option("--policy", "-p", help="harm, release, strict or a YAML file.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", help="The domain this stage was meant to improve.")
+    ] = None,
+    suites: Suites = None,
+    out: Out = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    batch_size: Batch = None,
+    threads: Threads = None,
+    limit: Limit = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print verdict.json.")] = False,
+) -> None:
+    """Gate a candidate: 0 no harm shown, 1 regression, 2 usage, 3 inconclusive, 4 data trouble."""
+    from ..gate import gate_runs
+    from ..policy import Policy
+
+    rules = Policy.load(policy)
+    names = suite_names(suites) or list(rules.suites)
+    where = out or default_out("gate", Path(baseline).name, Path(candidate).name)
+    options = {"device": device, "dtype": dtype, "batch_size": batch_size, "threads": threads}
+    sides = Sides(where, names, options, limit)
+    old = sides.open("baseline", baseline)
+    _write_plan(where, old, rules, target, names)
+    new = sides.open("candidate", candidate)
+    verdict = gate_runs(old, new, rules, target=target, suites=names or None)
+    page = write_outputs(verdict, old, new, where)
+    if json_:
+        print_json(verdict.to_dict())
+    else:
+        from ...reports.terminal import print_verdict
+
+        print_verdict(verdict)
+    say(f"Page: {page}")
+    raise typer.Exit(verdict.exit_code)
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Opens either side: a Run as it is, a checkpoint by evaluating it."""
+
+    out: Path
+    suites: Sequence[str]
+    options: Mapping[str, Any]
+    limit: int | None
+
+    def open(self, side: str, given: str) -> Run:
+        """The Run of one side.
+
+        Raises:
+            UsageError: neither a Run nor a checkpoint, or a checkpoint without suites.
+        """
+        from ..api import evaluate
+        from ..run import MANIFEST, Run
+
+        path = Path(given)
+        if (path / MANIFEST).is_file():
+            return Run.open(path)
+        if not (path / "config.json").is_file():
+            raise UsageError(
+                f"'{given}' is neither a Run (no run.json) nor a checkpoint (no config.json); "
+                "pass a folder made by `waterbed eval` or by a trainer."
+            )
+        if not self.suites:
+            raise UsageError(
+                f"'{given}' is a checkpoint, so pass --suites (or a policy with suites), for example "
+                "--suites pocket."
+            )
+        with progress(f"eval {side} {path.name}") as update:
+            return evaluate(
+                path,
+                self.suites,
+                self.out / side,
+                options=self.options,
+                limit=self.limit,
+                progress=update,
+            )
+
+
+def _write_plan(
+    out: Path, baseline: Run, policy: Policy, target: str | None, suites: Sequence[str]
+) -> None:
+    """`plan.json`: what this gate can see, on disk before any candidate answer is read."""
+
+
+def write_outputs(verdict: Verdict, baseline: Run, candidate: Run, out: Path) -> Path:
+    """verdict.json, the page, JUnit and the step summary; returns the page."""
+    from ...reports.ci import write_junit, write_summary
+    from ...reports.flips import collect_flips
+    from ...reports.gate_page import write_gate_page
+
+    verdict.save(out / "verdict.json")
+    write_junit(verdict, out / "junit.xml")
+    write_summary(verdict, out / "summary.md")
+    step = os.environ.get("GITHUB_STEP_SUMMARY")
+    if step:
+        with Path(step).open("a", encoding="utf-8") as file:
+            file.write((out / "summary.md").read_text(encoding="utf-8"))
+    return write_gate_page(
+        verdict, out / "gate.html", flips=collect_flips(verdict, baseline, candidate)
+    )
