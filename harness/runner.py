@@ -24,7 +24,6 @@ from .records import (
     Answer,
     Conversation,
     Fault,
-    Generate,
     Generation,
     Request,
     Role,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -52,10 +53,10 @@ def options(
         os.environ["WATERBED_DEBUG"] = "1"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every planned error is one sentence and its exit code."""
     try:
-        app()
+        app(args=arguments, prog_name="waterbed")
     except WaterbedError as error:
         if os.environ.get("WATERBED_DEBUG"):
             raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .output import default_out, points, print_json, progress, result_rows, say, suite_names, table
+from .output import default_out, print_json, progress, result_rows, say, suite_names, table
 
 if TYPE_CHECKING:
     from ..run import Run

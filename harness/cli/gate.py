@@ -31,7 +31,8 @@ def gate(
         str | None, typer.Option("--policy", "-p", help="harm, release, strict or a YAML file.")
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--target", "-t", help="The domain this stage was meant to improve.")
+        str | None,
+        typer.Option("--target", "-t", help="The domain this stage was meant to improve."),
     ] = None,
     suites: Suites = None,
     out: Out = None,

@@ -21,7 +21,9 @@ def list_(
     """List suites, stages, datasets, or the Runs below a folder."""
     if kind not in KINDS:
         raise UnknownName.of("list", kind, KINDS)
-    rows = {"suites": _suites, "stages": _stages, "datasets": _datasets, "runs": _runs}[kind](folder)
+    rows = {"suites": _suites, "stages": _stages, "datasets": _datasets, "runs": _runs}[kind](
+        folder
+    )
     if json_:
         print_json(rows)
     elif not rows:
@@ -78,7 +80,8 @@ def _runs(folder: Path) -> list[dict[str, Any]]:
 def _run_row(run: Any) -> dict[str, Any]:
     results = run.results() if run.status != "partial" else {}
     means = [
-        f"{name} {points(next(iter(metrics.values()))['mean'])}" for name, metrics in results.items()
+        f"{name} {points(next(iter(metrics.values()))['mean'])}"
+        for name, metrics in results.items()
     ]
     digest = (run.manifest.get("checkpoint") or {}).get("digest", "-")
     return {

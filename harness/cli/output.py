@@ -59,8 +59,13 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),
@@ -113,7 +118,9 @@ def result_rows(results: Mapping[str, Any]) -> list[list[str]]:
             if metric in ("notes", "extra"):
                 continue
             lost = ", ".join(f"{k} {v}" for k, v in entry["unscored"].items()) or "-"
-            rows.append([name, metric, points(entry["mean"]), points(entry["se"]), str(entry["n"]), lost])
+            rows.append(
+                [name, metric, points(entry["mean"]), points(entry["se"]), str(entry["n"]), lost]
+            )
         rows += [[name, key, points(value), "", "", ""] for key, value in metrics["extra"].items()]
     return rows
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import waterbed
 from waterbed import FakeBackend
 from waterbed.harness.checkpoints import Checkpoint
@@ -26,7 +27,7 @@ def add(prompt: str) -> str:
 @pytest.fixture
 def sums(tmp_path: Path) -> str:
     """The sums task alone, in a file of its own."""
-    source = Path(TOYS).read_text().split("@task(\"toy/dialogue\"")[0]
+    source = Path(TOYS).read_text().split('@task("toy/dialogue"')[0]
     file = tmp_path / "sums.py"
     file.write_text(source)
     return str(file)
@@ -104,7 +105,9 @@ def test_a_run_cannot_be_continued_with_another_model_or_seed(sums: str, tmp_pat
         evaluate(sums, tmp_path / "run", FakeBackend(add, identity="other"))
     with pytest.raises(UsageError, match="seed"):
         evaluate(sums, tmp_path / "run", FakeBackend(add), seed=1)
-    assert evaluate(sums, tmp_path / "run", FakeBackend(add), seed=1, fresh=True).status == "complete"
+    assert (
+        evaluate(sums, tmp_path / "run", FakeBackend(add), seed=1, fresh=True).status == "complete"
+    )
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(sums: str, tmp_path: Path) -> None:

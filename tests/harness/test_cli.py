@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
+
 from waterbed.harness.checkpoints import Checkpoint
 from waterbed.harness.run import Run
 
-_spec = importlib.util.spec_from_file_location("command", Path(__file__).with_name("command.py"))
-assert _spec and _spec.loader
-_command = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_command)
-waterbed = _command.waterbed
+Command = Callable[..., Any]
 
 SUITE = '''
 from waterbed import Sample, Score, task
@@ -53,23 +51,27 @@ def one_sentence(text: str) -> str:
     return lines[0]
 
 
-def test_help_and_version_need_nothing() -> None:
+def test_help_and_version_need_nothing(waterbed: Command) -> None:
     assert "gate" in waterbed("--help").out
     assert waterbed("--version").out.startswith("waterbed ")
 
 
-def test_commands_that_are_not_built_do_not_appear() -> None:
+def test_commands_that_are_not_built_do_not_appear(waterbed: Command) -> None:
     shown = waterbed("--help").out
     assert not {"loop", "watch", "nightly", "leaderboard"} & set(shown.split())
 
 
-def test_an_unknown_suite_is_a_usage_error_with_the_nearest_name(tmp_path: Path) -> None:
+def test_an_unknown_suite_is_a_usage_error_with_the_nearest_name(
+    waterbed: Command, tmp_path: Path
+) -> None:
     done = waterbed("score", "gms8k", "--responses", tmp_path / "x.jsonl")
     assert done.code == 2
     assert "did you mean 'gsm8k'" in one_sentence(done.err)
 
 
-def test_scoring_recorded_answers_writes_a_run_and_prints_it(suite: Path, tmp_path: Path) -> None:
+def test_scoring_recorded_answers_writes_a_run_and_prints_it(
+    waterbed: Command, suite: Path, tmp_path: Path
+) -> None:
     responses = answers(tmp_path / "a.jsonl", right=45)
     done = waterbed("score", suite, "--responses", responses, "--out", tmp_path / "run", "--json")
     assert done.code == 0
@@ -88,7 +90,7 @@ def test_scoring_recorded_answers_writes_a_run_and_prints_it(suite: Path, tmp_pa
     ],
 )
 def test_malformed_responses_are_named_with_their_line(
-    suite: Path, tmp_path: Path, content: str, wanted: str
+    waterbed: Command, suite: Path, tmp_path: Path, content: str, wanted: str
 ) -> None:
     (tmp_path / "a.jsonl").write_text(content)
     done = waterbed("score", suite, "--responses", tmp_path / "a.jsonl", "--out", tmp_path / "run")
@@ -97,7 +99,7 @@ def test_malformed_responses_are_named_with_their_line(
 
 
 def test_missing_responses_make_exit_4_and_stay_out_of_the_mean(
-    suite: Path, tmp_path: Path
+    waterbed: Command, suite: Path, tmp_path: Path
 ) -> None:
     responses = answers(tmp_path / "a.jsonl", right=50, n=50)
     done = waterbed("score", suite, "--responses", responses, "--out", tmp_path / "run")
@@ -107,7 +109,9 @@ def test_missing_responses_make_exit_4_and_stay_out_of_the_mean(
     assert Run.open(tmp_path / "run").results()["cli/sums"]["correct"]["mean"] == 1.0
 
 
-def test_a_gate_between_recorded_answers_is_red_one_way_only(suite: Path, tmp_path: Path) -> None:
+def test_a_gate_between_recorded_answers_is_red_one_way_only(
+    waterbed: Command, suite: Path, tmp_path: Path
+) -> None:
     good, bad = answers(tmp_path / "good.jsonl", 58), answers(tmp_path / "bad.jsonl", 30)
     for name, file in (("good", good), ("bad", bad)):
         assert waterbed("score", suite, "--responses", file, "--out", tmp_path / name).code == 0
@@ -127,14 +131,16 @@ def test_a_gate_between_recorded_answers_is_red_one_way_only(suite: Path, tmp_pa
     assert 1 not in (codes["back"], codes["self"])
 
 
-def test_a_gate_side_that_is_nothing_says_what_to_pass(tmp_path: Path) -> None:
+def test_a_gate_side_that_is_nothing_says_what_to_pass(waterbed: Command, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = waterbed("gate", tmp_path / "empty", tmp_path / "empty")
     assert done.code == 2
     assert "neither a Run" in one_sentence(done.err)
 
 
-def test_a_policy_with_a_typo_is_named_with_file_line_and_the_nearest_key(tmp_path: Path) -> None:
+def test_a_policy_with_a_typo_is_named_with_file_line_and_the_nearest_key(
+    waterbed: Command, tmp_path: Path
+) -> None:
     policy = tmp_path / "gate.yaml"
     policy.write_text("name: harm\nmargin:\n  math: 3\n")
     done = waterbed("gate", tmp_path, tmp_path, "--policy", policy)
@@ -153,43 +159,43 @@ def damaged(base: Path, out: Path, **changes: bytes | None) -> Path:
     return out
 
 
-def refused(checkpoint: Path, suite: Path, out: Path) -> tuple[int, str]:
+def refused(waterbed: Command, checkpoint: Path, suite: Path, out: Path) -> tuple[int, str]:
     done = waterbed("eval", checkpoint, "--suites", suite, "--out", out)
     return done.code, one_sentence(done.err)
 
 
 def test_a_truncated_weight_file_is_refused(
-    pocket_base: Checkpoint, suite: Path, tmp_path: Path
+    waterbed: Command, pocket_base: Checkpoint, suite: Path, tmp_path: Path
 ) -> None:
     whole = (pocket_base.path / "model.safetensors").read_bytes()
     folder = damaged(pocket_base.path, tmp_path / "m", **{"model.safetensors": whole[:-100]})
-    code, sentence = refused(folder, suite, tmp_path / "run")
+    code, sentence = refused(waterbed, folder, suite, tmp_path / "run")
     assert code == 4
     assert "truncated" in sentence
 
 
 def test_a_weightless_folder_is_refused(
-    pocket_base: Checkpoint, suite: Path, tmp_path: Path
+    waterbed: Command, pocket_base: Checkpoint, suite: Path, tmp_path: Path
 ) -> None:
     folder = damaged(pocket_base.path, tmp_path / "m", **{"model.safetensors": None})
-    assert refused(folder, suite, tmp_path / "run")[0] == 4
+    assert refused(waterbed, folder, suite, tmp_path / "run")[0] == 4
 
 
 def test_nan_weights_are_refused_by_tensor_name(
-    pocket_base: Checkpoint, suite: Path, tmp_path: Path
+    waterbed: Command, pocket_base: Checkpoint, suite: Path, tmp_path: Path
 ) -> None:
     folder = damaged(pocket_base.path, tmp_path / "m")
     tensors = load_file(folder / "model.safetensors")
     name = sorted(tensors)[0]
     tensors[name].view(-1)[3] = float("nan")
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    code, sentence = refused(folder, suite, tmp_path / "run")
+    code, sentence = refused(waterbed, folder, suite, tmp_path / "run")
     assert code == 4
     assert name in sentence
 
 
 def test_a_chat_task_without_a_chat_template_says_so(
-    pocket_base: Checkpoint, tmp_path: Path
+    waterbed: Command, pocket_base: Checkpoint, tmp_path: Path
 ) -> None:
     folder = damaged(pocket_base.path, tmp_path / "m", **{"chat_template.jinja": None})
     config = json.loads((folder / "tokenizer_config.json").read_text())
@@ -200,7 +206,9 @@ def test_a_chat_task_without_a_chat_template_says_so(
     assert "chat template" in one_sentence(done.err)
 
 
-def test_an_empty_selection_is_a_usage_error(pocket_base: Checkpoint, tmp_path: Path) -> None:
+def test_an_empty_selection_is_a_usage_error(
+    waterbed: Command, pocket_base: Checkpoint, tmp_path: Path
+) -> None:
     done = waterbed("eval", pocket_base.path, "--out", tmp_path / "run")
     assert done.code == 2
     assert "--suites" in one_sentence(done.err)
@@ -209,7 +217,7 @@ def test_an_empty_selection_is_a_usage_error(pocket_base: Checkpoint, tmp_path: 
 
 
 def test_a_prompt_longer_than_the_context_is_unscored_never_cut(
-    pocket_base: Checkpoint, suite: Path, tmp_path: Path
+    waterbed: Command, pocket_base: Checkpoint, suite: Path, tmp_path: Path
 ) -> None:
     suite.write_text(SUITE.replace('f"{n}+1="', 'f"{n}+1=" * (9_000 if n == 3 else 1)'))
     done = waterbed("eval", pocket_base.path, "--suites", suite, "--out", tmp_path / "run")
@@ -219,7 +227,7 @@ def test_a_prompt_longer_than_the_context_is_unscored_never_cut(
 
 
 def test_list_shows_suites_with_their_verification_and_runs_with_their_points(
-    suite: Path, tmp_path: Path
+    waterbed: Command, suite: Path, tmp_path: Path
 ) -> None:
     rows = json.loads(waterbed("list", "suites", "--json").out)
     by_name = {r["suite"]: r for r in rows}
@@ -232,7 +240,7 @@ def test_list_shows_suites_with_their_verification_and_runs_with_their_points(
     assert waterbed("list", "nonsense").code == 2
 
 
-def test_report_writes_the_page_of_a_run(suite: Path, tmp_path: Path) -> None:
+def test_report_writes_the_page_of_a_run(waterbed: Command, suite: Path, tmp_path: Path) -> None:
     responses = answers(tmp_path / "a.jsonl", right=45)
     waterbed("score", suite, "--responses", responses, "--out", tmp_path / "run")
     done = waterbed("report", tmp_path / "run")
@@ -240,7 +248,7 @@ def test_report_writes_the_page_of_a_run(suite: Path, tmp_path: Path) -> None:
     assert "75.0" in Path(done.out.strip()).read_text(encoding="utf-8")
 
 
-def test_doctor_tries_every_suite_and_says_what_is_missing() -> None:
+def test_doctor_tries_every_suite_and_says_what_is_missing(waterbed: Command) -> None:
     rows = {r["check"]: r["result"] for r in json.loads(waterbed("doctor", "--json").out)}
     assert "items" in rows["suite pocket/math"]
     assert rows["devices"].startswith("cpu")

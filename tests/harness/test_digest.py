@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+
 from waterbed.harness.checkpoints import open_checkpoint, write_checkpoint
 from waterbed.harness.digest import digest_folder, tensor_hashes
 from waterbed.harness.errors import CheckpointError, UsageError

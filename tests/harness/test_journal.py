@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from waterbed.harness.backends.base import Ticket
 from waterbed.harness.errors import StoreError
 from waterbed.harness.journal import (
@@ -72,7 +73,9 @@ def test_a_journal_that_cannot_be_written_names_the_file_and_the_next_step(tmp_p
         Journal(tmp_path / "missing" / "a.jsonl")
 
 
-@pytest.mark.parametrize("answer", [Generation("a", "length", "hm", 3, 4, 0.5), Choice((-1.0,), (2,))])
+@pytest.mark.parametrize(
+    "answer", [Generation("a", "length", "hm", 3, 4, 0.5), Choice((-1.0,), (2,))]
+)
 def test_answers_survive_encoding(answer: Generation | Choice) -> None:
     assert decode_answer(encode_answer(answer)) == answer
 

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from waterbed import FakeBackend
 from waterbed.harness.errors import BackendError, UsageError
 from waterbed.harness.journal import Journal
@@ -132,9 +133,7 @@ def test_a_backend_that_breaks_down_ends_the_run_but_loses_no_answer(
     assert len(reread) == 25
 
 
-def test_a_resumed_run_asks_only_for_what_is_missing(
-    toys: dict[str, Task], tmp_path: Path
-) -> None:
+def test_a_resumed_run_asks_only_for_what_is_missing(toys: dict[str, Task], tmp_path: Path) -> None:
     task = toys["toy/dialogue"]
     path = tmp_path / "answers.jsonl"
 
