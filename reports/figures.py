@@ -1,0 +1,83 @@
+"""How numbers are written for people: points, percent, intervals, p-values, counts.
+
+Everything takes proportions, as a Verdict stores them. A difference is in points with a real minus
+sign and always a sign; a score is in percent; what is missing is a dash. Nothing is computed here.
+"""
+
+from __future__ import annotations
+
+MINUS = "−"
+ABSENT = "–"
+
+
+def _fixed(value: float, digits: int) -> str:
+    """A number without "-0.0"; one more digit where rounding would hide which side of zero it is."""
+    text = f"{abs(value):.{digits}f}"
+    if value and float(text) == 0:
+        text = f"{abs(value):.{digits + 1}f}"
+    return text
+
+
+def _sign(value: float, text: str, plus: str) -> str:
+    if float(text) == 0:
+        return ""
+    return MINUS if value < 0 else plus
+
+
+def points(value: float | None) -> str:
+    """A difference in points, always signed: -0.068 becomes "−6.8"."""
+    if value is None:
+        return ABSENT
+    text = _fixed(value * 100, 1)
+    return _sign(value, text, "+") + text
+
+
+def size(value: float | None) -> str:
+    """A size in points, without a plus sign: a margin, a blind spot."""
+    if value is None:
+        return ABSENT
+    text = _fixed(value * 100, 1)
+    return _sign(value, text, "") + text
+
+
+def percent(value: float | None) -> str:
+    """A score in percent, without the sign: 0.68 becomes "68.0"."""
+    return size(value)
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Both ends in points: "[−9.6, −4.1]"."""
+    if low is None or high is None:
+        return ABSENT
+    return f"[{points(low)}, {points(high)}]"
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands separated: "1,319"."""
+    if value is None:
+        return ABSENT
+    return f"{value:,.0f}".replace("-", MINUS)
+
+
+def p_value(value: float | None) -> str:
+    """A p-value; below the floor of the search it is only "< 1e-7"."""
+    if value is None:
+        return ABSENT
+    if value < 1e-7:
+        return "< 1e−7"
+    if value < 0.001:
+        mantissa, exponent = f"{value:.0e}".split("e")
+        return f"{mantissa}e{MINUS}{abs(int(exponent))}"
+    return f"{value:.3f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Wall time in the two largest units: "1 h 04 min"."""
+    if seconds is None:
+        return ABSENT
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,196 @@
+"""Samples whose score changed between two Runs: what the gate page shows side by side.
+
+Reads the scores and generations of both Runs. Not here: any figure of the verdict; the counts on the
+page come from the Verdict, and these samples only illustrate them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from ..harness.verdict import TaskVerdict, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Direction = Literal["newly_failing", "newly_passing"]
+
+
+class RunLike(Protocol):
+    """What pages read of a Run directory."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def manifest(self) -> Mapping[str, Any]: ...
+    def scores(self) -> pd.DataFrame: ...
+    def generations(self) -> pd.DataFrame: ...
+    def results(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one model said to one sample, and how it was scored."""
+
+    text: str
+    """All turns of the candidate, in order."""
+    value: float | None
+    reason: str = ""
+    extracted: str = ""
+    detail: str = ""
+    """The scorer's evidence, as JSON; empty where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """One sample that got better or worse."""
+
+    sample_id: str
+    repeat: int
+    direction: Direction
+    prompt: str
+    baseline: Answer
+    candidate: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class FlipGroup:
+    """The flips of one metric of one task: newly failing first, largest change first."""
+
+    task: str
+    metric: str
+    flips: tuple[Flip, ...]
+
+    def of(self, direction: Direction) -> tuple[Flip, ...]:
+        """Those in one direction."""
+        return tuple(f for f in self.flips if f.direction == direction)
+
+
+def collect_flips(
+    verdict: Verdict, baseline_run: RunLike, candidate_run: RunLike, per_task: int = 50
+) -> tuple[FlipGroup, ...]:
+    """For each task of the verdict up to `per_task` samples whose score changed.
+
+    Only samples scored on both sides count; with several repeats the means over the repeats are
+    compared, and the repeat that differs most is shown.
+    """
+    sides = (_Side.of(baseline_run), _Side.of(candidate_run))
+    claimed = [task for domain in verdict.domain_list for task in domain.tasks]
+    groups = (_group(task, *sides, per_task) for task in claimed)
+    return tuple(group for group in groups if group.flips)
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    manifest: Mapping[str, Any]
+    scores: pd.DataFrame
+    generations: pd.DataFrame
+
+    @classmethod
+    def of(cls, run: RunLike) -> _Side:
+        return cls(run.manifest, run.scores(), run.generations())
+
+    def rows(self, task: str, metric: str) -> pd.DataFrame:
+        """Scored rows of one metric, by (sample_id, repeat)."""
+        frame = self.scores
+        wanted = frame[(frame["task"] == task) & (frame["metric"] == metric)]
+        return wanted[wanted["value"].notna()].set_index(["sample_id", "repeat"])
+
+    def texts(self, task: str, sample_ids: set[str]) -> dict[tuple[str, int], tuple[str, str]]:
+        """(prompt, answer) of samples, by (sample_id, repeat)."""
+        frame = self.generations
+        keep = (frame["task"] == task) & (frame["role"] == "candidate")
+        keep &= frame["sample_id"].isin(sample_ids)
+        found = frame[keep].sort_values("ordinal", kind="stable")
+        return {
+            (str(key[0]), int(key[1])): (_text(turns["prompt"].iloc[0]), _turns(turns["text"]))
+            for key, turns in found.groupby(["sample_id", "repeat"])
+        }
+
+
+def _lower_is_better(manifest: Mapping[str, Any], task: str, metric: str) -> bool:
+    metrics = manifest.get("tasks", {}).get(task, {}).get("metrics", [])
+    return any(m.get("name") == metric and m.get("better") == "lower" for m in metrics)
+
+
+def _group(task: TaskVerdict, baseline: _Side, candidate: _Side, limit: int) -> FlipGroup:
+    before, after = (side.rows(task.task, task.metric) for side in (baseline, candidate))
+    sign = -1.0 if _lower_is_better(candidate.manifest, task.task, task.metric) else 1.0
+    moved = sign * (_item_means(after) - _item_means(before)).dropna()
+    order = moved[moved != 0].rename("moved").reset_index()
+    order = order.assign(gain=order["moved"] > 0, size=-order["moved"].abs())
+    order = order.sort_values(["gain", "size", "sample_id"], kind="stable").head(limit)
+    ids = {str(i) for i in order["sample_id"]}
+    texts = tuple(side.texts(task.task, ids) for side in (baseline, candidate))
+    flips = tuple(
+        _flip(str(i), bool(gain), sign, (before, after), texts)
+        for i, gain in zip(order["sample_id"], order["gain"], strict=True)
+    )
+    return FlipGroup(task.task, task.metric, flips)
+
+
+def _item_means(rows: pd.DataFrame) -> pd.Series[float]:
+    return rows["value"].groupby(level="sample_id").mean()
+
+
+def _flip(
+    sample_id: str,
+    gain: bool,
+    sign: float,
+    rows: tuple[pd.DataFrame, pd.DataFrame],
+    texts: tuple[dict[tuple[str, int], tuple[str, str]], ...],
+) -> Flip:
+    before, after = (frame.loc[[sample_id]].droplevel("sample_id") for frame in rows)
+    moved = (sign * (after["value"] - before["value"])).dropna()
+    if len(moved):
+        repeat = int(moved.idxmax() if gain else moved.idxmin())
+        repeats = (repeat, repeat)
+    else:  # the sides have no scored repeat in common: show each side's first
+        repeats = (int(before.index[0]), int(after.index[0]))
+    keys = tuple((sample_id, repeat) for repeat in repeats)
+    return Flip(
+        sample_id=sample_id,
+        repeat=repeats[1],
+        direction="newly_passing" if gain else "newly_failing",
+        prompt=texts[1].get(keys[1], texts[0].get(keys[0], ("", "")))[0],
+        baseline=_answer(before.loc[repeats[0]], texts[0].get(keys[0], ("", ""))[1]),
+        candidate=_answer(after.loc[repeats[1]], texts[1].get(keys[1], ("", ""))[1]),
+    )
+
+
+def _answer(row: pd.Series[Any], text: str) -> Answer:
+    return Answer(
+        text=text,
+        value=float(row["value"]),
+        reason=_text(row["reason"]),
+        extracted=_text(row["extracted"]),
+        detail=_evidence(_text(row["detail"])),
+    )
+
+
+def _evidence(detail: str) -> str:
+    """The detail column without the empty object that means nothing."""
+    try:
+        return detail if json.loads(detail or "{}") else ""
+    except json.JSONDecodeError:
+        return detail
+
+
+def _turns(texts: pd.Series[Any]) -> str:
+    """The answers of a conversation; several are numbered."""
+    turns = [_text(t) for t in texts]
+    if len(turns) == 1:
+        return turns[0]
+    return "\n\n".join(f"[turn {i}]\n{turn}" for i, turn in enumerate(turns, 1))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
