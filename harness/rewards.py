@@ -31,9 +31,13 @@ def reward(
         InstrumentError: more than 5% could not be scored.
     """
     if task.multi_turn:
-        raise UsageError(f"Task '{task.name}' is multi-turn and cannot be a reward; use a single-turn one.")
+        raise UsageError(
+            f"Task '{task.name}' is multi-turn and cannot be a reward; use a single-turn one."
+        )
     if len(samples) != len(generations):
-        raise UsageError(f"{len(samples)} samples but {len(generations)} generations; pair them up.")
+        raise UsageError(
+            f"{len(samples)} samples but {len(generations)} generations; pair them up."
+        )
     scores = Runner(backends or {}).score(task, list(zip(samples, generations, strict=True)))
     lost = [s for s in scores if not s.scored]
     if len(lost) > MAX_UNSCORED * len(scores):

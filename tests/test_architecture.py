@@ -46,7 +46,9 @@ def test_every_module_can_be_imported(name: str) -> None:
 def test_the_harness_imports_no_suite_trainer_or_report_but_the_command_line_may() -> None:
     for name in modules():
         if name.startswith("waterbed.harness") and not name.startswith("waterbed.harness.cli"):
-            outer = [i for i in imports(name) if i.startswith(tuple(f"waterbed.{o}" for o in OUTER))]
+            outer = [
+                i for i in imports(name) if i.startswith(tuple(f"waterbed.{o}" for o in OUTER))
+            ]
             assert not outer, f"{name} imports {outer}"
 
 
