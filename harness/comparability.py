@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .errors import IncomparableRuns, UnknownName
+from .errors import IncomparableRuns
+from .tasks import resolve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,25 +63,27 @@ class Differences:
 
 def chosen_tasks(
     baseline: Manifest, candidate: Manifest, suites: Iterable[str] | None
-) -> tuple[str, ...]:
-    """Names of the tasks to compare, sorted: all of both Runs, or those that `suites` name.
+) -> dict[str, str]:
+    """Tasks to compare with their domains, by name: all of both Runs, or those that `suites` name.
 
-    A suite is a task or a domain that at least one of the Runs has.
+    A suite is a task or a domain of these Runs, or any registered task, group or `file.py`; a task
+    it stands for is chosen even where neither Run has it, so that its absence shows.
 
     Raises:
-        UnknownName: neither Run has such a suite.
+        UnknownName: nothing of that name exists.
     """
-    tasks = {**candidate.get("tasks", {}), **baseline.get("tasks", {})}
+    present = {
+        name: str(task.get("domain"))
+        for side in (candidate, baseline)
+        for name, task in side.get("tasks", {}).items()
+    }
     if suites is None:
-        return tuple(sorted(tasks))
-    chosen: set[str] = set()
+        return dict(sorted(present.items()))
+    chosen: dict[str, str] = {}
     for suite in suites:
-        found = {name for name, t in tasks.items() if suite in (name, t.get("domain"))}
-        if not found:
-            known = {*tasks, *(str(t.get("domain")) for t in tasks.values())}
-            raise UnknownName.of("suite in these Runs", suite, known)
-        chosen |= found
-    return tuple(sorted(chosen))
+        found = {name: domain for name, domain in present.items() if suite in (name, domain)}
+        chosen |= found or {task.name: task.domain for task in resolve([suite])}
+    return dict(sorted(chosen.items()))
 
 
 def compare(baseline: Manifest, candidate: Manifest, tasks: Iterable[str]) -> Differences:

@@ -10,7 +10,7 @@ always a loss. Not here: tests and verdicts (statistics/, gate.py).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .errors import DataError, UsageError
@@ -78,6 +78,8 @@ class PairedClaim:
     candidate_counts: SideCounts
     both_dropped: int
     """Rows unscored on both sides."""
+    parts: Mapping[str, PairedClaim]
+    """The same by task, where the claim has several."""
 
     @property
     def n(self) -> int:
@@ -223,6 +225,16 @@ def _counts(both: pd.DataFrame) -> pd.Series[bool]:
 
 
 def _paired(claim: Claim, rows: pd.DataFrame) -> PairedClaim:
+    if len(claim.metrics) == 1:
+        return _pool(claim, rows, {})
+    tasks = dict(list(rows.groupby("task", sort=False, observed=True)))
+    empty = rows.iloc[:0]
+    single = [replace(claim, metrics=(entry,)) for entry in claim.metrics]
+    parts = {c.tasks[0]: _pool(c, tasks.get(c.tasks[0], empty), {}) for c in single}
+    return _pool(claim, rows, parts)
+
+
+def _pool(claim: Claim, rows: pd.DataFrame, parts: Mapping[str, PairedClaim]) -> PairedClaim:
     scored = rows["value_b"].notna(), rows["value_c"].notna()
     there = rows["there_b"].notna() & rows["there_c"].notna()
     kept = rows[scored[0] & scored[1]]
@@ -243,6 +255,7 @@ def _paired(claim: Claim, rows: pd.DataFrame) -> PairedClaim:
         baseline_counts=_side(rows, "b", there & ~scored[0] & scored[1]),
         candidate_counts=_side(rows, "c", there & ~scored[1] & scored[0]),
         both_dropped=int((there & ~scored[0] & ~scored[1]).sum()),
+        parts=parts,
     )
 
 

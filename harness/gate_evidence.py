@@ -1,0 +1,171 @@
+"""What the paired scores say about each planned claim, and whether they can be believed.
+
+For every claim of the plan: the pairs, the decision of `statistics`, and the reasons why it may not
+count: data trouble (exit 4), or tasks that one side does not have (exit 3). Not here: corrections
+over claims, outcomes and exit codes (gate.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from .comparability import RunLike
+from .gate_plan import ClaimPlan, Plan
+from .pairing import PairedClaim, pair, shortfall, uneven
+from .policy import Policy
+from .statistics.decision import Decision, decide
+from .statistics.paired import Pairs, pair_scores
+from .statistics.tango import EXACT_ITEMS
+
+#: A Run that was stopped at one of ten looks: levels are divided by ten (Bonferroni), which is valid
+#: whatever rule stopped it. The place where the boundary of a group-sequential gate will be read.
+LOOKS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One claim's pairs, what they say, and why they may not count."""
+
+    plan: ClaimPlan
+    paired: PairedClaim
+    decision: Decision | None
+    """None where no item is scored on both sides."""
+    trouble: str
+    """Why the data cannot be believed, or empty."""
+    missing: str
+    """Which tasks a side lacks, or empty."""
+    stopped: bool
+    """Whether a side was stopped before its last item."""
+
+    @property
+    def p_loss(self) -> float:
+        """p of "no loss" for the family; 1 where the claim may not speak."""
+        if not self.usable or self.decision is None:
+            return 1.0
+        return min(1.0, self.decision.p_loss * (LOOKS if self.stopped else 1))
+
+    @property
+    def usable(self) -> bool:
+        """Whether this claim is complete and tested."""
+        complete = not self.trouble and not self.missing
+        tested = self.plan.can_fail and self.decision is not None and not self.decision.too_few
+        return complete and tested
+
+
+def gather(
+    frozen: Plan,
+    domains: Mapping[str, str],
+    baseline: RunLike,
+    candidate: RunLike,
+    policy: Policy,
+) -> tuple[Evidence, ...]:
+    """Read both sides' scores and judge each planned claim by itself.
+
+    Args:
+        frozen: the plan.
+        domains: the tasks to compare with their domains (comparability.chosen_tasks).
+        baseline: the reference Run.
+        candidate: the Run under test.
+        policy: see policy.py.
+
+    Raises:
+        DataError: a score table cannot be used.
+    """
+    sides = {"baseline": baseline, "candidate": candidate}
+    scores = {name: run.scores() for name, run in sides.items()}
+    gaps = {name: shortfall(sides[name].manifest, scores[name], domains) for name in sides}
+    prefixes = frozenset(
+        task
+        for name, run in sides.items()
+        for task, gap in gaps[name].items()
+        if run.status == "stopped" and gap > 0
+    )
+    paired = pair(
+        (p.claim for p in frozen.claims), scores["baseline"], scores["candidate"], prefixes
+    )
+    lacks = lacking(domains, sides)
+    found = []
+    for plan in frozen.claims:
+        own = paired[plan.claim.id]
+        missing = lacks.get(plan.claim.domain, "")
+        stopped = not prefixes.isdisjoint(plan.claim.tasks)
+        trouble = "" if missing else " ".join(_troubles(own, gaps, prefixes, policy))
+        decision = decision_of(own, plan.margin, policy, LOOKS if stopped else 1)
+        found.append(Evidence(plan, own, decision, trouble, missing, stopped))
+    return tuple(found)
+
+
+def lacking(domains: Mapping[str, str], sides: Mapping[str, RunLike]) -> dict[str, str]:
+    """Which tasks a side does not have, one sentence by domain."""
+    absent: dict[str, list[str]] = {}
+    for task, domain in domains.items():
+        without = [name for name, run in sides.items() if task not in run.manifest["tasks"]]
+        if without:
+            absent.setdefault(domain, []).append(f"{' and '.join(without)} without '{task}'")
+    return {
+        domain: f"{domain} is missing ({'; '.join(where)}); evaluate both sides on the same suites, "
+        "or name what to compare with --suites."
+        for domain, where in absent.items()
+    }
+
+
+def decision_of(paired: PairedClaim, margin: float, policy: Policy, looks: int) -> Decision | None:
+    """The decision on some pairs taken alone; None where there are none."""
+    if not paired.n:
+        return None
+    pairs: Pairs = pair_scores(paired.baseline, paired.candidate)
+    return decide(
+        pairs,
+        margin,
+        policy.alpha_pass / looks,
+        policy.alpha_fail / looks,
+        exact=policy.exact and pairs.binary and pairs.n <= EXACT_ITEMS,
+    )
+
+
+def _troubles(
+    paired: PairedClaim,
+    gaps: Mapping[str, Mapping[str, int]],
+    prefixes: frozenset[str],
+    policy: Policy,
+) -> Iterator[str]:
+    """Reasons not to believe a claim's data, a sentence each."""
+    id = paired.claim.id
+    counts = {"baseline": paired.baseline_counts, "candidate": paired.candidate_counts}
+    for side, own in counts.items():
+        short = {t: gaps[side].get(t, 0) for t in paired.claim.tasks if t not in prefixes}
+        if any(short.values()):
+            listed = ", ".join(f"{t}: {-gap:+d}" for t, gap in short.items() if gap)
+            yield (
+                f"{id}: the {side} does not have the answers its run.json declares ({listed}); "
+                "run its `waterbed eval` command again, it resumes."
+            )
+        elif own.missing:
+            yield (
+                f"{id}: the {side} lacks {own.missing} of {paired.rows} scores that the other side "
+                "has; evaluate both on the same items."
+            )
+    if not paired.n:
+        yield f"{id}: no item is scored on both sides; see the reasons in the Run's results.json."
+    elif paired.dropped > policy.max_dropped * paired.rows:
+        yield f"{_lost(paired)}, more than {100 * policy.max_dropped:g}%; {_REDO}"
+    elif uneven(paired):
+        yield f"{_lost(paired)}, significantly more on one side; {_REDO}"
+
+
+_REDO = "mend the instrument and run the evaluations again."
+
+
+def _lost(paired: PairedClaim) -> str:
+    baseline, candidate = paired.baseline_counts, paired.candidate_counts
+    both = f", {paired.both_dropped} on both" if paired.both_dropped else ""
+    return (
+        f"{paired.claim.id}: {paired.dropped} of {paired.rows} pairs have no score "
+        f"(baseline {baseline.dropped}{_reasons(baseline.unscored)}, "
+        f"candidate {candidate.dropped}{_reasons(candidate.unscored)}{both})"
+    )
+
+
+def _reasons(unscored: Mapping[str, int]) -> str:
+    return f" [{', '.join(f'{k} {v}' for k, v in unscored.items())}]" if unscored else ""

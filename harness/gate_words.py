@@ -1,0 +1,154 @@
+"""The gate's own sentences: verdict lines, rules with observed numbers, what stays unseen.
+
+Sentences about one domain's figures come from `statistics.sentences`; here they are joined with what
+the gate adds: Holm's correction, missing and required evidence, blind spots. Not here: any decision.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .gate_evidence import Evidence
+from .gate_plan import ClaimPlan, Plan
+from .policy import Policy
+from .statistics.decision import Decision
+from .statistics.families import Pooled
+from .statistics.sentences import blind_spot, estimate, outcome, p_value, points, preflight
+
+
+def plan_sentence(plan: ClaimPlan) -> str:
+    """What this claim can show, before a run, with its blind spot."""
+    id = plan.claim.id
+    if plan.numbers is None:
+        return f"{id}: {plan.items} items are fewer than 30; no verdict is possible."
+    sentences = [preflight(id, plan.numbers)]
+    if "at_floor" in plan.flags:
+        sentences.append(f"{_floor(plan)}.")
+    else:
+        sentences.append(f"{blind_spot(id, plan.numbers)}.")
+    return " ".join(sentences)
+
+
+def domain_sentence(found: Evidence, *, failed: bool, adjusted: float | None, family: int) -> str:
+    """What happened to one claim, in the words of its decision."""
+    if found.missing or found.trouble:
+        return found.missing or found.trouble
+    if found.decision is None:
+        return f"{found.plan.claim.id}: no item is scored on both sides."
+    if "unverified" in found.plan.flags:
+        return f"{_unverified(found.plan)}: {estimate(found.decision)}."
+    if "at_floor" in found.plan.flags:
+        return f"INCONCLUSIVE: {estimate(found.decision)}; {_floor(found.plan)}."
+    if found.decision.verdict == "fail" and not failed:
+        p = p_value(1.0 if adjusted is None else adjusted)
+        return (
+            f"INCONCLUSIVE: {estimate(found.decision)}; a loss if this were the only claim, but not "
+            f"among {family} (Holm p {p})."
+        )
+    return outcome(found.decision)
+
+
+def rule(found: Evidence, adjusted: float | None, family: int) -> str:
+    """What was allowed and what was seen."""
+    allowed = f"{found.plan.claim.id} must not drop by more than {_up(found.plan.margin)} points"
+    if found.decision is None:
+        return f"{allowed}; nothing was observed."
+    holm = "" if adjusted is None else f", Holm-adjusted over {family}: {p_value(adjusted)}"
+    seen = found.decision
+    low, high = points(seen.low), points(seen.high)
+    return f"{allowed}; observed {points(seen.delta)} [{low}, {high}], p = {p_value(seen.p_loss)}{holm}."
+
+
+def pooled_sentence(pooled: Pooled | None, adjusted: float | None) -> str:
+    """The mean over domains."""
+    if pooled is None:
+        return "The mean over domains is not taken: not every tested domain is complete."
+    over = f"{pooled.domains} domain{'s' * (pooled.domains != 1)}"
+    low, high = points(pooled.low), points(pooled.high)
+    p = "" if adjusted is None else f"; Holm p of a loss {p_value(adjusted)}"
+    return f"Mean over {over}: {points(pooled.delta)} points [{low}, {high}]{p}."
+
+
+def no_harm(frozen: Plan) -> str:
+    """Exit 0 under `harm`, never without what could not be seen."""
+    return f"No loss is shown; {unseen(frozen)}."
+
+
+def unseen(frozen: Plan) -> str:
+    """The blind spots of every claim and of the mean, in points, rounded up to a half."""
+    spots = [f"{c.claim.id} {_up(c.blind_spot)}" for c in frozen.tested if c.blind_spot is not None]
+    blind = [c.claim.id for c in frozen.claims if c.blind_spot is None]
+    mean = frozen.pooled_blind_spot
+    pooled = "" if mean is None else f", mean over domains {_up(mean)}"
+    text = f"losses below these cannot be seen (points): {', '.join(spots)}{pooled}"
+    return f"{text}; nothing can be seen in {', '.join(blind)}" if blind else text
+
+
+def excluded(frozen: Plan, policy: Policy) -> str:
+    """Exit 0 under `release` and `strict`."""
+    gating = [c.claim.id for c in frozen.tested if c.gating]
+    advisory = [c.claim.id for c in frozen.claims if not c.gating]
+    names = gating if policy.name == "strict" else list(policy.critical)
+    start = f"Losses beyond the margins are excluded in {', '.join(names)}; " if names else ""
+    rest = f"; advisory only: {', '.join(advisory)}" if advisory and policy.name == "strict" else ""
+    mean = _up(policy.mean_harm)
+    return f"{start}a mean loss of {mean} points is excluded{rest}; {unseen(frozen)}."
+
+
+def regression(failed: Sequence[tuple[str, Decision, float]], pooled: str | None) -> str:
+    """Exit 1: each lost claim (id, decision, Holm p), or the mean."""
+    lines = [
+        f"{id} lost {points(-d.delta, signed=False)} points "
+        f"(90% CI [{points(d.low)}, {points(d.high)}], Holm p {p_value(p)}; "
+        f"{_up(d.margin)} allowed)"
+        for id, d, p in failed
+    ]
+    return "; ".join([*lines, *([pooled.rstrip(".")] if pooled else [])]) + "."
+
+
+def unmet(plan: ClaimPlan) -> str | None:
+    """Why a required claim has no evidence, or None."""
+    id = plan.claim.id
+    if "no_verdict" in plan.flags:
+        return f"{id} is required and has {plan.items} items, fewer than 30; evaluate more."
+    if "unverified" in plan.flags:
+        return (
+            f"{_unverified(plan)} and is required; write `allow_unverified: true` to let it gate."
+        )
+    if "at_floor" in plan.flags:
+        return f"{id} is required, but {_floor(plan)}; choose an easier suite."
+    if "underpowered" in plan.flags and plan.numbers is not None:
+        twice, needed = _up(2 * plan.margin), plan.numbers.items_needed
+        return (
+            f"{id} is required, but {plan.items} items cannot show a loss of {twice} points "
+            f"(80% power); about {needed} items can, or a measured `discordance` in the policy."
+        )
+    return None
+
+
+def unseen_mean(frozen: Plan, policy: Policy) -> str | None:
+    """Why too large a loss over all domains could stay unseen, or None."""
+    spot = frozen.pooled_blind_spot
+    if spot is None:
+        return "No domain has what a verdict needs: 30 items, a verified scorer, room to fall."
+    if spot > policy.max_mde:
+        return (
+            f"A mean loss of {_up(spot)} points could stay unseen and the policy allows "
+            f"{_up(policy.max_mde)} (max_mde); evaluate more items or suites."
+        )
+    return None
+
+
+def _floor(plan: ClaimPlan) -> str:
+    return f"the baseline is within {_up(plan.margin)} points of guessing, so nothing can be lost"
+
+
+def _unverified(plan: ClaimPlan) -> str:
+    return f"{plan.claim.id} is scored by an unverified task"
+
+
+def _up(x: float) -> str:
+    """Points, as written for margins; a value with more digits is rounded up to a half."""
+    exact = round(100 * x, 6)
+    return f"{exact:g}" if exact == round(exact, 1) else f"{math.ceil(2 * exact - 1e-6) / 2:g}"
