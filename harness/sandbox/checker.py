@@ -48,10 +48,8 @@ def main(control_fd: int, spec_fd: int) -> None:
             signal.setitimer(signal.ITIMER_REAL, 0)
             os.close(channel)
         cpu_s = time.process_time() - started
-        wire.send(
-            control,
-            {"job": job["job"], "outcome": outcome, "detail": detail[:_TEXT], "cpu_s": cpu_s},
-        )
+        said = {"outcome": outcome, "detail": detail[:_TEXT], "cpu_s": cpu_s}
+        wire.send(control, {"job": job["job"], **said})
 
 
 def _judge(spec: dict[str, Any]) -> Judge:
@@ -184,11 +182,11 @@ def _same_line(left: str, right: str) -> bool:
         return False
 
 
-def _source_judge(spec: dict[str, Any]) -> Judge:
+def _source_judge(_spec: dict[str, Any]) -> Judge:
     """Shared mode: the program's own process says that the test ended, by a random word."""
-    nonce = spec["nonce"].encode()
 
-    def judge(channel: int, _job: dict[str, Any]) -> Verdict:
+    def judge(channel: int, job: dict[str, Any]) -> Verdict:
+        nonce = job["nonce"].encode()
         said = _converse(channel, b"", len(nonce))
         return ("passed", "") if said == nonce else ("failed", "the test did not reach its end")
 
