@@ -55,7 +55,7 @@ def evaluate(
         limit: only the first so many items of each task, in hash order.
         repeats: answers an item; default is the task's.
         looks, stop: see runner.TaskPlan and runner.Runner.
-        cache: share greedy answers with other Runs.
+        cache: share greedy answers with other Runs (never those of a Backend object).
         fresh: discard what is there.
 
     Raises:
@@ -78,7 +78,7 @@ def evaluate(
             labels=labels,
         )
         backends: dict[Role, Backend] = {"candidate": engine, **(judges or {})}
-        shared = AnswerCache() if cache and engine.describe().get("shareable") else None
+        shared = AnswerCache() if cache and isinstance(backend, str) else None
         with RunWriter(out, entry, fresh=fresh) as writer:
             return _run(writer, plans, backends, shared, seed, stop, progress)
     finally:

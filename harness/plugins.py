@@ -66,7 +66,7 @@ class Registry(Generic[V]):
         """Import a user's file and return what it registered.
 
         Raises:
-            UsageError: the file is missing or registers nothing.
+            UsageError: the file is missing, cannot be imported, or registers nothing.
         """
         file = Path(path)
         if not file.is_file():
@@ -77,7 +77,13 @@ class Registry(Generic[V]):
         assert spec and spec.loader
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            raise UsageError(
+                f"'{path}' cannot be imported ({type(error).__name__}: {error}); run it with python to "
+                "see where."
+            ) from error
         added = [v for k, v in self._items.items() if before.get(k) is not v]
         if not added:
             raise UsageError(f"'{path}' registers no {self.kind}; decorate a class in it.")

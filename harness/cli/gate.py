@@ -6,6 +6,7 @@ suites or on `--suites`. What can be seen is planned and written down before the
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,8 @@ def gate(
     _write_plan(where, old, rules, target, names)
     new = sides.open("candidate", candidate)
     verdict = gate_runs(old, new, rules, target=target, suites=names or None)
-    page = write_outputs(verdict, old, new, where)
+    file = Path(policy) if policy and Path(policy).is_file() else None
+    page = write_outputs(verdict, old, new, where, file)
     if json_:
         print_json(verdict.to_dict())
     else:
@@ -113,21 +115,34 @@ def _write_plan(
     out: Path, baseline: Run, policy: Policy, target: str | None, suites: Sequence[str]
 ) -> None:
     """`plan.json`: what this gate can see, on disk before any candidate answer is read."""
+    from ..comparability import chosen_tasks
+    from ..gate_plan import plan
+
+    tasks = chosen_tasks(baseline.manifest, baseline.manifest, suites or None)
+    frozen = plan(baseline, policy, tasks, target)
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(frozen.to_dict(), indent=1, sort_keys=True, allow_nan=False)
+    (out / "plan.json").write_text(text + "\n", encoding="utf-8")
 
 
-def write_outputs(verdict: Verdict, baseline: Run, candidate: Run, out: Path) -> Path:
-    """verdict.json, the page, JUnit and the step summary; returns the page."""
-    from ...reports.ci import write_junit, write_summary
+def write_outputs(
+    verdict: Verdict, baseline: Run, candidate: Run, out: Path, policy_file: Path | None = None
+) -> Path:
+    """verdict.json, the page, JUnit, the step summary and annotations; returns the page."""
+    from ...reports.ci import annotations, step_summary, write_junit
     from ...reports.flips import collect_flips
     from ...reports.gate_page import write_gate_page
 
     verdict.save(out / "verdict.json")
     write_junit(verdict, out / "junit.xml")
-    write_summary(verdict, out / "summary.md")
-    step = os.environ.get("GITHUB_STEP_SUMMARY")
-    if step:
+    summary = step_summary(verdict)
+    (out / "summary.md").write_text(summary, encoding="utf-8")
+    if step := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(step).open("a", encoding="utf-8") as file:
-            file.write((out / "summary.md").read_text(encoding="utf-8"))
+            file.write(summary)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in annotations(verdict, policy_file):
+            say(line)
     return write_gate_page(
         verdict, out / "gate.html", flips=collect_flips(verdict, baseline, candidate)
     )
