@@ -27,7 +27,7 @@ _CHUNK = 1 << 16
 class Gone(BaseException):
     """The other end left, or broke the protocol. No `except Exception` of a test can hide it."""
 
-    outcome = "failed"
+    outcome = "gone"
 
 
 class TooLarge(Gone):

@@ -27,7 +27,8 @@ _TEXT = 500
 #: The supervisor ends a late checker; this ends one whose supervisor is not looking.
 _GRACE_S = 1.0
 Verdict = tuple[str, str]
-"""(outcome, detail); outcome is `passed failed limit` or, where the test is at fault, `bad_test`."""
+"""(outcome, detail). Outcomes: `passed failed limit`, `gone` where the candidate left before the end
+or broke the protocol, `bad_test` where the test itself is at fault."""
 Judge = Callable[[int, dict[str, Any]], Verdict]
 
 

@@ -25,7 +25,7 @@ from .verdict import merge
 _CHECKER_REUSE = 200
 #: Beyond the wall limit, how long a zygote may take to report before it counts as broken.
 GRACE_S = 10.0
-#: How long a program that failed may take to die by itself, to learn what it died of.
+#: How long a program that hung up may take to die, to learn what it died of.
 _LINGER_S = 0.02
 _CHECKER_LIMITS = {"memory_bytes": 4 << 30, "cpu_s": 1 << 20}
 
@@ -153,7 +153,7 @@ class Worker:
         sample.verdict = verdict
         if isinstance(sample.program.check, Call) and sample.end is None:
             # The rest is waited for: a script must also end well by itself.
-            linger = 0 if verdict["outcome"] == "passed" else _LINGER_S
+            linger = _LINGER_S if verdict["outcome"] == "gone" else 0
             self._candidates.send({"stop": sample.number, "linger_s": linger})
         return self._next(sample)
 
