@@ -38,8 +38,14 @@ PLANS = (
 )
 
 
+def _unknown(_plan: Plan) -> int:
+    return 0
+
+
 def fitted(
-    page: Callable[[Plan], bytes], least: Callable[[Plan], int], limit: int = PAGE_BYTES
+    page: Callable[[Plan], bytes],
+    least: Callable[[Plan], int] = _unknown,
+    limit: int = PAGE_BYTES,
 ) -> bytes:
     """The page under the most generous plan that fits, or under the last if none does.
 

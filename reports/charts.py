@@ -90,7 +90,7 @@ Marks = Iterator[Mark]
 def interval_plot(rows: Sequence[Row]) -> IntervalPlot:
     """Place every row on a common scale that always shows zero and every margin."""
     scale = _scale(rows)
-    return IntervalPlot(scale, scale.at(0.0), tuple(_mark(row, scale) for row in rows))
+    return IntervalPlot(scale, scale.at(0.0), tuple(place(row, scale) for row in rows))
 
 
 def worst_first(row: Row) -> tuple[bool, float]:
@@ -129,7 +129,8 @@ def nice_step(rough: float) -> float:
     return next(m * power for m in (1.0, 2.0, 5.0, 10.0) if m * power >= rough * (1 - 1e-9))
 
 
-def _mark(row: Row, scale: Scale) -> Mark:
+def place(row: Row, scale: Scale) -> Mark:
+    """One row on a scale, clipped at its edges."""
     bounded = row.low is not None and row.high is not None
     low, high = (row.low or 0.0, row.high or 0.0) if bounded else (0.0, 0.0)
     band = None if row.margin is None else scale.at(-row.margin)

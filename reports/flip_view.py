@@ -65,8 +65,6 @@ def _view(flip: Flip, characters: int) -> FlipView:
     )
 
 
-def _pane(
-    answer: Answer, head: tuple[Segment, ...], note: str, tail: tuple[Segment, ...]
-) -> Pane:
+def _pane(answer: Answer, head: tuple[Segment, ...], note: str, tail: tuple[Segment, ...]) -> Pane:
     shown = excerpt(answer.extracted, _SHORT), excerpt(answer.detail, _SHORT)
     return Pane(answer, head, note, tail, *shown)

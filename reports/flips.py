@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Direction = Literal["newly_failing", "newly_passing"]
+#: (prompt, answer) by (sample_id, repeat).
+Texts = dict[tuple[str, int], tuple[str, str]]
 
 
 class RunLike(Protocol):
@@ -104,16 +106,8 @@ class _Side:
         wanted = frame[(frame["task"] == task) & (frame["metric"] == metric)]
         return wanted[wanted["value"].notna()].set_index(["sample_id", "repeat"])
 
-    def texts(self, task: str, sample_ids: set[str]) -> dict[tuple[str, int], tuple[str, str]]:
-        """(prompt, answer) of samples, by (sample_id, repeat)."""
-        frame = self.generations
-        keep = (frame["task"] == task) & (frame["role"] == "candidate")
-        keep &= frame["sample_id"].isin(sample_ids)
-        found = frame[keep].sort_values("ordinal", kind="stable")
-        return {
-            (str(key[0]), int(key[1])): (_text(turns["prompt"].iloc[0]), _turns(turns["text"]))
-            for key, turns in found.groupby(["sample_id", "repeat"])
-        }
+    def texts(self, task: str, sample_ids: set[str]) -> Texts:
+        return read_texts(self.generations, task, sample_ids)
 
 
 def _lower_is_better(manifest: Mapping[str, Any], task: str, metric: str) -> bool:
@@ -138,7 +132,7 @@ def _group(task: TaskVerdict, baseline: _Side, candidate: _Side, limit: int) -> 
 
 
 def _item_means(rows: pd.DataFrame) -> pd.Series[float]:
-    return rows["value"].groupby(level="sample_id").mean()
+    return rows["value"].groupby(level="sample_id", observed=True).mean()
 
 
 def _flip(
@@ -146,12 +140,13 @@ def _flip(
     gain: bool,
     sign: float,
     rows: tuple[pd.DataFrame, pd.DataFrame],
-    texts: tuple[dict[tuple[str, int], tuple[str, str]], ...],
+    texts: tuple[Texts, ...],
 ) -> Flip:
     before, after = (frame.loc[[sample_id]].droplevel("sample_id") for frame in rows)
     moved = (sign * (after["value"] - before["value"])).dropna()
     if len(moved):
-        repeat = int(moved.idxmax() if gain else moved.idxmin())
+        values = moved.to_numpy()
+        repeat = int(moved.index[int(values.argmax() if gain else values.argmin())])
         repeats = (repeat, repeat)
     else:  # the sides have no scored repeat in common: show each side's first
         repeats = (int(before.index[0]), int(after.index[0]))
@@ -161,12 +156,28 @@ def _flip(
         repeat=repeats[1],
         direction="newly_passing" if gain else "newly_failing",
         prompt=texts[1].get(keys[1], texts[0].get(keys[0], ("", "")))[0],
-        baseline=_answer(before.loc[repeats[0]], texts[0].get(keys[0], ("", ""))[1]),
-        candidate=_answer(after.loc[repeats[1]], texts[1].get(keys[1], ("", ""))[1]),
+        baseline=read_answer(_row(before, repeats[0]), texts[0].get(keys[0], ("", ""))[1]),
+        candidate=read_answer(_row(after, repeats[1]), texts[1].get(keys[1], ("", ""))[1]),
     )
 
 
-def _answer(row: pd.Series[Any], text: str) -> Answer:
+def _row(rows: pd.DataFrame, repeat: int) -> dict[str, Any]:
+    return {str(name): rows[name].loc[repeat] for name in rows.columns}
+
+
+def read_texts(generations: pd.DataFrame, task: str, sample_ids: set[str]) -> Texts:
+    """(first prompt, all turns of the candidate) of the named samples of a task."""
+    keep = (generations["task"] == task) & (generations["role"] == "candidate")
+    keep &= generations["sample_id"].isin(sample_ids)
+    found = generations[keep].sort_values("ordinal", kind="stable")
+    return {
+        (str(key[0]), int(str(key[1]))): (_text(turns["prompt"].iloc[0]), _turns(turns["text"]))
+        for key, turns in found.groupby(["sample_id", "repeat"], observed=True)
+    }
+
+
+def read_answer(row: Mapping[str, Any], text: str) -> Answer:
+    """An answer with its row of scores.parquet."""
     return Answer(
         text=text,
         value=float(row["value"]),

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from ..harness.verdict import Comparison, DomainVerdict, TaskVerdict, Verdict
 from . import charts, wording
 from .budget import Plan
-from .flips import FlipGroup
 from .flip_view import FlipView, flip_views
+from .flips import FlipGroup
 from .settings_view import Setting, flat, side_by_side
 
 _RANK = {"fail": 0, "inconclusive": 1, "pass": 2}

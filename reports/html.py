@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import figures
 from .hostile import visible
+from .wording import prose
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -62,6 +63,7 @@ def environment() -> Environment:
     )
     env.filters.update(_WRITE)
     env.filters["interval"] = lambda c: figures.interval(c.low, c.high)
+    env.filters["prose"] = prose
     env.globals["figure"] = figure
     return env
 
@@ -88,7 +90,7 @@ def render(template: str, **data: Any) -> bytes:
     page = (
         environment()
         .get_template(template)
-        .render(style=Markup(style), script=Markup(script), csp=policy(style, script), **data)  # noqa: S704
+        .render(style=Markup(style), script=Markup(script), csp=policy(style, script), **data)
     )
     return page.encode("utf-8")
 

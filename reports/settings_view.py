@@ -37,9 +37,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> tuple[tuple[str, str]
     return tuple(rows)
 
 
-def side_by_side(
-    baseline: Mapping[str, Any], candidate: Mapping[str, Any]
-) -> tuple[Setting, ...]:
+def side_by_side(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> tuple[Setting, ...]:
     """All settings of both sides, those that differ first."""
     before, after = dict(flat(baseline)), dict(flat(candidate))
     rows = [Setting(k, before.get(k, ""), after.get(k, "")) for k in {**before, **after}]

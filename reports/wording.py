@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from ..harness.verdict import Comparison, Verdict
+from ..harness.verdict import Comparison, DomainVerdict, Verdict
+from .figures import MINUS
 
 #: Badge -> (word shown to people, shape of the mark, glyph for text-only places).
 BADGES = {
@@ -31,9 +33,19 @@ def tone(verdict: Verdict) -> str:
     return _TONES.get(verdict.headline, "inconclusive")
 
 
+def prose(text: str) -> str:
+    """A sentence with a real minus sign before its negative numbers."""
+    return re.sub(r"(?<![\w.\-)])-(?=\d)", MINUS, text)
+
+
+def rule(domain: DomainVerdict) -> str:
+    """The rule with what was seen; where there is none, what happened."""
+    return prose(domain.rule or domain.sentence)
+
+
 def reason(verdict: Verdict) -> str:
     """The sentence without the headline, should it begin with it."""
-    rest = verdict.sentence.strip()
+    rest = prose(verdict.sentence.strip())
     if rest.startswith(verdict.headline):
         rest = rest[len(verdict.headline) :].lstrip(" :.,;")
     return rest
@@ -47,7 +59,13 @@ def first_line(verdict: Verdict) -> str:
 
 def is_toy(verdict: Verdict) -> bool:
     """Whether a side is the embedded pocket model, whose figures are always labelled."""
-    return any(side.settings.get("toy") is True for side in (verdict.baseline, verdict.candidate))
+    return any(marked_toy(side.settings) for side in (verdict.baseline, verdict.candidate))
+
+
+def marked_toy(settings: Mapping[str, Any]) -> bool:
+    """Whether settings say `toy: true`, at whatever depth."""
+    nested = (value for value in settings.values() if isinstance(value, Mapping))
+    return settings.get("toy") is True or any(marked_toy(value) for value in nested)
 
 
 def lower_is_better(comparison: Comparison) -> bool:

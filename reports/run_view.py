@@ -1,0 +1,179 @@
+"""What the page of one Run is given: its metrics as they are stored, and its worst samples.
+
+Not here: HTML (templates/run.html.jinja), comparisons (a Run alone cannot regress).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import charts, wording
+from .budget import Plan
+from .flips import Answer, RunLike, read_answer, read_texts
+from .hostile import Excerpt, excerpt
+from .settings_view import flat
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHORT = 200
+#: The axis of scores: 0 to 100 percent.
+_SCORES = charts.Scale(0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricView:
+    """One metric of one task, as in results.json."""
+
+    name: str
+    lower: bool
+    gated: bool
+    mean: float | None
+    se: float | None
+    n: int
+    unscored: Mapping[str, int]
+    mark: charts.Mark
+
+
+@dataclass(frozen=True, slots=True)
+class SampleView:
+    """One sample and what the model said."""
+
+    sample_id: str
+    answer: Answer
+    prompt: Excerpt
+    text: Excerpt
+    extracted: Excerpt
+    detail: Excerpt
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """One task of the Run."""
+
+    name: str
+    anchor: str
+    about: Mapping[str, Any]
+    metrics: tuple[MetricView, ...]
+    extra: tuple[tuple[str, str], ...]
+    reasons: tuple[tuple[str, int], ...]
+    """Reasons of the headline metric, most frequent first."""
+    failing: int
+    """Scored samples below the best possible headline."""
+    worst: tuple[SampleView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """The whole page."""
+
+    label: str
+    status: str
+    toy: bool
+    first_line: str
+    scale: charts.Scale
+    tasks: tuple[TaskView, ...]
+    facts: tuple[tuple[str, str], ...]
+
+
+def run_view(run: RunLike, plan: Plan) -> RunView:
+    """Arrange a Run under a plan of how much detail to show."""
+    manifest, results = run.manifest, run.results()
+    names = [name for name in manifest.get("tasks", {}) if name in results]
+    names += [name for name in results if name not in names]
+    places = wording.anchors("task", names)
+    frames = run.scores(), run.generations()
+    tasks = tuple(
+        _task(
+            name, places[name], manifest.get("tasks", {}).get(name, {}), results[name], frames, plan
+        )
+        for name in names
+    )
+    return RunView(
+        label=run.label,
+        status=run.status,
+        toy=wording.marked_toy(manifest),
+        first_line=f"{run.label}: {run.status} run of {', '.join(names) or 'nothing'}",
+        scale=_SCORES,
+        tasks=tasks,
+        facts=flat({k: v for k, v in manifest.items() if k not in ("tasks", "schema_version")}),
+    )
+
+
+def _task(
+    name: str,
+    anchor: str,
+    about: Mapping[str, Any],
+    results: Mapping[str, Any],
+    frames: tuple[pd.DataFrame, pd.DataFrame],
+    plan: Plan,
+) -> TaskView:
+    declared = {m["name"]: m for m in about.get("metrics", ())}
+    found = {k: v for k, v in results.items() if isinstance(v, Mapping) and "mean" in v}
+    order = [*(m for m in declared if m in found), *(m for m in found if m not in declared)]
+    metrics = tuple(_metric(m, declared.get(m, {}), found[m]) for m in order)
+    rows = _headline_rows(frames[0], name, order[0] if order else "")
+    lower = bool(metrics) and metrics[0].lower
+    bad = _failing(rows, lower)
+    counts = rows["reason"].dropna().value_counts()
+    return TaskView(
+        name=name,
+        anchor=anchor,
+        about=about,
+        metrics=metrics,
+        extra=flat(results.get("extra") or {}),
+        reasons=tuple((str(reason), int(count)) for reason, count in counts.items()),
+        failing=len(bad),
+        worst=_samples(name, bad.head(plan.samples), frames[1], plan),
+    )
+
+
+def _metric(name: str, declared: Mapping[str, Any], stored: Mapping[str, Any]) -> MetricView:
+    mean, se = stored.get("mean"), stored.get("se")
+    ends = (mean - se, mean + se) if mean is not None and se is not None else (None, None)
+    plot = charts.place(charts.Row(mean, ends[0], ends[1], None), _SCORES)
+    return MetricView(
+        name=name,
+        lower=declared.get("better") == "lower",
+        gated=bool(declared.get("gated", True)),
+        mean=mean,
+        se=se,
+        n=int(stored.get("n", 0)),
+        unscored=stored.get("unscored") or {},
+        mark=plot,
+    )
+
+
+def _headline_rows(scores: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
+    return scores[(scores["task"] == task) & (scores["metric"] == metric)]
+
+
+def _failing(rows: pd.DataFrame, lower: bool) -> pd.DataFrame:
+    """Scored rows short of the best value, worst first."""
+    best = 0.0 if lower else 1.0
+    bad = rows[rows["value"].notna() & (rows["value"] != best)]
+    return bad.sort_values(["value", "sample_id"], ascending=[not lower, True], kind="stable")
+
+
+def _samples(
+    task: str, rows: pd.DataFrame, generations: pd.DataFrame, plan: Plan
+) -> tuple[SampleView, ...]:
+    texts = read_texts(generations, task, {str(i) for i in rows["sample_id"]})
+    views = []
+    for record in rows.to_dict("records"):
+        row = {str(name): value for name, value in record.items()}
+        prompt, text = texts.get((str(row["sample_id"]), int(row["repeat"])), ("", ""))
+        answer = read_answer(row, text)
+        views.append(
+            SampleView(
+                sample_id=str(row["sample_id"]),
+                answer=answer,
+                prompt=excerpt(prompt, plan.characters),
+                text=excerpt(text, plan.characters),
+                extracted=excerpt(answer.extracted, _SHORT),
+                detail=excerpt(answer.detail, _SHORT),
+            )
+        )
+    return tuple(views)
