@@ -91,6 +91,7 @@ def score(
     out: str | Path,
     *,
     judges: Mapping[Role, Backend] | None = None,
+    limit: int | None = None,
     fresh: bool = True,
     label: str | None = None,
     progress: Progress | None = None,
@@ -100,6 +101,7 @@ def score(
     Args:
         suite: one task name.
         responses: JSONL of `{id, response, repeat?}`, (id, repeat) unique.
+        limit: only the first so many items in hash order; responses to others are passed over.
 
     Raises:
         DataError: malformed or duplicate rows, or ids the suite does not have.
@@ -116,7 +118,7 @@ def score(
         )
     backend = ReplayBackend(Path(responses))
     _refuse_unknown_ids(task, backend.ids, responses)
-    plans = [TaskPlan(task, hash_order(task, task.items, 0), backend.repeats)]
+    plans = [_plan(task, limit, backend.repeats, 0, ())]
     entry = manifest.build(
         kind="score",
         label=label or Path(responses).stem,
@@ -124,7 +126,7 @@ def score(
         backend=backend,
         checkpoint=None,
         seed=0,
-        selection={"suites": [suite], "limit": None},
+        selection={"suites": [suite], "limit": limit},
     )
     with RunWriter(Path(out), entry, fresh=fresh) as writer:
         backends: dict[Role, Backend] = {"candidate": backend, **(judges or {})}

@@ -40,10 +40,20 @@ class Registry(Generic[V]):
         self._items[name] = value
 
     def all(self) -> dict[str, V]:
-        """Everything registered, after importing every entry point once."""
+        """Everything registered, after importing every entry point once.
+
+        Raises:
+            UsageError: an installed plugin cannot be imported.
+        """
         if not self._loaded:
             for point in entry_points(group=self.group):
-                point.load()
+                try:
+                    point.load()
+                except Exception as error:
+                    raise UsageError(
+                        f"The {self.kind} plugin '{point.value}' cannot be imported "
+                        f"({type(error).__name__}: {error}); mend or uninstall it."
+                    ) from error
             self._loaded = True
         return dict(self._items)
 

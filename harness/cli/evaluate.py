@@ -79,6 +79,7 @@ def score(
     suite: Annotated[str, typer.Argument(help="The task the answers belong to.")],
     responses: Annotated[Path, typer.Option(help="JSONL of {id, response, repeat?}.")],
     out: Out = None,
+    limit: Limit = None,
     label: Annotated[str | None, typer.Option(help="How pages call this Run.")] = None,
     json_: AsJson = False,
 ) -> None:
@@ -87,7 +88,7 @@ def score(
 
     where = out or default_out("score", suite, responses.stem)
     with progress(f"score {suite}") as update:
-        run = score_(suite, responses, where, label=label, progress=update)
+        run = score_(suite, responses, where, limit=limit, label=label, progress=update)
     show(run, as_json=json_)
 
 
