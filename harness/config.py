@@ -51,22 +51,22 @@ def load_config(path: str | Path, model: type[M]) -> M:
     try:
         with file.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
-        text = raw[:MAX_BYTES].decode("utf-8-sig")
     except OSError as error:
         raise UsageError(
-            f"'{path}' cannot be read ({error.strerror}); fix its permissions."
-        ) from error
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        seen = hex(raw[error.start])
-        raise ConfigError(
-            f"{path}:{line}: this is not UTF-8 text (byte {seen}); save it as UTF-8"
+            f"'{path}' cannot be read ({error.strerror}); check its permissions."
         ) from error
     if len(raw) > MAX_BYTES:
         raise ConfigError(
             f"{path}:1: a configuration file may have {MAX_BYTES} bytes (this has "
             f"{file.stat().st_size}); is it the right file?"
         )
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, seen = raw.count(b"\n", 0, error.start) + 1, hex(raw[error.start])
+        raise ConfigError(
+            f"{path}:{line}: this is not UTF-8 text (byte {seen}); save it as UTF-8"
+        ) from error
     return parse_config(text, model, str(path))
 
 

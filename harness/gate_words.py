@@ -41,7 +41,7 @@ def domain_sentence(found: Evidence, *, failed: bool, adjusted: float | None, fa
     if "at_floor" in found.plan.flags:
         return f"INCONCLUSIVE: {estimate(found.decision)}; {_floor(found.plan)}."
     if found.decision.verdict == "fail" and not failed:
-        p = p_value(1.0 if adjusted is None else adjusted)
+        p = _stated(1.0 if adjusted is None else adjusted)
         return (
             f"INCONCLUSIVE: {estimate(found.decision)}; a loss if this were the only claim, but not "
             f"among {family} (Holm p {p})."
@@ -54,10 +54,12 @@ def rule(found: Evidence, adjusted: float | None, family: int) -> str:
     allowed = f"{found.plan.claim.id} must not drop by more than {_up(found.plan.margin)} points"
     if found.decision is None:
         return f"{allowed}; nothing was observed."
-    holm = "" if adjusted is None else f", Holm-adjusted over {family}: {p_value(adjusted)}"
+    holm = "" if adjusted is None else f", Holm-adjusted over {family} {_stated(adjusted)}"
     seen = found.decision
     low, high = points(seen.low), points(seen.high)
-    return f"{allowed}; observed {points(seen.delta)} [{low}, {high}], p = {p_value(seen.p_loss)}{holm}."
+    return (
+        f"{allowed}; observed {points(seen.delta)} [{low}, {high}], p {_stated(seen.p_loss)}{holm}."
+    )
 
 
 def pooled_sentence(pooled: Pooled | None, adjusted: float | None) -> str:
@@ -66,7 +68,7 @@ def pooled_sentence(pooled: Pooled | None, adjusted: float | None) -> str:
         return "The mean over domains is not taken: not every tested domain is complete."
     over = f"{pooled.domains} domain{'s' * (pooled.domains != 1)}"
     low, high = points(pooled.low), points(pooled.high)
-    p = "" if adjusted is None else f"; Holm p of a loss {p_value(adjusted)}"
+    p = "" if adjusted is None else f"; Holm p of a loss {_stated(adjusted)}"
     return f"Mean over {over}: {points(pooled.delta)} points [{low}, {high}]{p}."
 
 
@@ -93,14 +95,15 @@ def excluded(frozen: Plan, policy: Policy) -> str:
     start = f"Losses beyond the margins are excluded in {', '.join(names)}; " if names else ""
     rest = f"; advisory only: {', '.join(advisory)}" if advisory and policy.name == "strict" else ""
     mean = _up(policy.mean_harm)
-    return f"{start}a mean loss of {mean} points is excluded{rest}; {unseen(frozen)}."
+    text = f"{start}a mean loss of {mean} points is excluded{rest}; {unseen(frozen)}."
+    return text[0].upper() + text[1:]
 
 
 def regression(failed: Sequence[tuple[str, Decision, float]], pooled: str | None) -> str:
     """Exit 1: each lost claim (id, decision, Holm p), or the mean."""
     lines = [
         f"{id} lost {points(-d.delta, signed=False)} points "
-        f"(90% CI [{points(d.low)}, {points(d.high)}], Holm p {p_value(p)}; "
+        f"(90% CI [{points(d.low)}, {points(d.high)}], Holm p {_stated(p)}; "
         f"{_up(d.margin)} allowed)"
         for id, d, p in failed
     ]
@@ -146,6 +149,11 @@ def _floor(plan: ClaimPlan) -> str:
 
 def _unverified(plan: ClaimPlan) -> str:
     return f"{plan.claim.id} is scored by an unverified task"
+
+
+def _stated(p: float) -> str:
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
 
 
 def _up(x: float) -> str:
