@@ -99,11 +99,15 @@ def _sentences(text: str, args: Kwargs, splitter: Splitter) -> bool:
 def _paragraphs(text: str, args: Kwargs) -> bool:
     """Paragraphs are divided by `***`; a blank one counts neither first nor last and fails inside."""
     pieces = [bool(piece.strip()) for piece in re.split(r"\s?\*\*\*\s?", text)]
-    return all(pieces[1:-1]) and sum(pieces) == args["num_paragraphs"]
+    return all(pieces[1:-1]) and bool(sum(pieces) == args["num_paragraphs"])
 
 
 def _words(text: str, args: Kwargs) -> bool:
-    return _holds(len(re.findall(r"\w+", text)), args["relation"], args["num_words"])
+    # Combining marks belong to their word, as in Hindi, which Python's own \w does not know.
+    import regex  # type: ignore[import-untyped]
+
+    found = sum(1 for _ in regex.finditer(r"\w+", text))
+    return _holds(found, args["relation"], args["num_words"])
 
 
 def _nth_paragraph(text: str, args: Kwargs) -> bool:
@@ -115,12 +119,12 @@ def _nth_paragraph(text: str, args: Kwargs) -> bool:
         return False
     word = piece.split()[0].lstrip("'").lstrip('"')
     first = re.split(r"""[.,?!'"]""", word, maxsplit=1)[0].lower()
-    return filled == args["num_paragraphs"] and first == args["first_word"].lower()
+    return bool(filled == args["num_paragraphs"] and first == args["first_word"].lower())
 
 
 def _placeholders(text: str, args: Kwargs) -> bool:
     """Square brackets around anything or nothing on one line; the closest bracket closes."""
-    return sum(map(_brackets, text.split("\n"))) >= args["num_placeholders"]
+    return bool(sum(map(_brackets, text.split("\n"))) >= args["num_placeholders"])
 
 
 def _brackets(line: str) -> int:
@@ -140,7 +144,7 @@ def _postscript(text: str, args: Kwargs) -> bool:
 def _bullets(text: str, args: Kwargs) -> bool:
     lines = [line.lstrip() for line in text.split("\n")]
     dashes = sum(1 for line in lines if line.startswith("-"))
-    return _stars(lines) + dashes == args["num_bullets"]
+    return bool(_stars(lines) + dashes == args["num_bullets"])
 
 
 def _stars(lines: list[str]) -> int:
