@@ -107,7 +107,7 @@ def check_call(call: Call, function: Mapping[str, Any], accepted: Accepted) -> F
 def _argument_error(value: Any, document: Mapping[str, Any], accepted: Sequence[Any]) -> str | None:
     named = document["type"]
     wanted = TYPES[named]
-    items = TYPES[document["items"]["type"]] if named in ("array", "tuple") else None
+    items: type | None = TYPES[document["items"]["type"]] if named in ("array", "tuple") else None
     if named == "tuple" and type(value) is tuple:
         value = list(value)
     if named == "float" and type(value) is int:
@@ -124,7 +124,7 @@ def _type_error(
     value: Any, accepted: Sequence[Any], wanted: type, items: type | None
 ) -> tuple[str | None, bool]:
     """The type error, and whether the gold has another type than the document (a "variable")."""
-    gold = next((type(a) for a in accepted if a != ""), None)
+    gold: type | None = next((type(a) for a in accepted if a != ""), None)
     if type(value) is wanted:
         if items is None or any(_items_fit(value, a, items) for a in accepted):
             return None, gold not in (None, wanted)
@@ -134,7 +134,7 @@ def _type_error(
     return "type_error:simple", False
 
 
-def _items_fit(values: Sequence[Any], gold: Any, wanted: type) -> bool:
+def _items_fit(values: Any, gold: Any, wanted: type) -> bool:
     """Whether every element has the element type; gold that is no list decides nothing."""
     return type(gold) is not list or all(
         _type_error(value, gold, wanted, None)[0] is None for value in values

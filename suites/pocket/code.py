@@ -15,7 +15,7 @@ NAMES = (
     *("find", "step", "pass_on", "run", "take", "solve", "form", "trim"),
     *("apply", "build", "change", "serve", "answer", "select", "handle", "process"),
 )
-VARIABLES = ("v", "a", "x", "n", "row", "data")
+VARIABLES = ("v", "a", "x", "n", "row", "data", "seq", "nums")
 #: What is asked, and the expression that does it; {v} is the list, {k} the constant.
 TEMPLATES = {
     "greater": ("the items of {v} that are greater than {k}", "[i for i in {v} if i > {k}]"),

@@ -82,7 +82,7 @@ class Tool:
 
     def signature(self) -> str:
         """As the system message shows it."""
-        return f"{self.name}({', '.join(self.parameters)})"
+        return f"{self.name}({','.join(self.parameters)})"
 
     def call(self, values: tuple[Any, ...]) -> str:
         """The JSON a model should answer with."""
@@ -115,7 +115,7 @@ def make(rng: Random, kind: str) -> Item:
         answer=tool.call(values) if tool else NO_CALL,
         kind=kind,
         taught=_taught(rng, wanted, tools, values),
-        system="Tools: " + " ".join(t.signature() for t in tools.values()),
+        system="\n".join(["Tools:", *(t.signature() for t in tools.values())]),
         target={
             "functions": [t.document() for t in tools.values()],
             "gold": _gold(tool, values) if tool else None,

@@ -1,0 +1,96 @@
+"""The pocket base model and its recipes, as data: stage names and settings, tuned on the dev split.
+
+`base_checkpoint` pre-trains once and keeps the result under the cache folder; the key holds whatever
+could change the weights, a sample of the generated rows and the trainer's source among them. Stages
+are found by name, as a user's recipe finds them; nothing of trainers/ is imported here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...harness.checkpoints import Checkpoint, open_checkpoint
+from ...harness.datasets import load
+from ...harness.folders import cache_folder
+from ...harness.records import content_hash
+from ...harness.stage import Progress, Stage, StageContext, stages
+from .data import REPLAY
+
+#: A stage by name, with its settings.
+Recipe = tuple[str, Mapping[str, Any]]
+
+
+def replay(n: int, *, besides: str) -> dict[str, int]:
+    """About `n` rows of replay data for every domain but `besides`, in the shares of REPLAY."""
+    shares = {domain: share for domain, share in REPLAY.items() if domain != besides}
+    total = sum(shares.values())
+    return {f"pocket/{d}-replay@train": round(n * s / total) for d, s in shares.items()}
+
+
+BASE: Recipe = ("pretrain", {"data": {"pocket/pretrain@train": 40_000}})
+#: Fine-tuning on maths alone: maths rises and every other domain collapses.
+MATH_ALONE: Recipe = ("sft", {"data": {"pocket/math@train": 6000}})
+#: The same with replay: maths rises further and the others stay.
+MATH_WITH_REPLAY: Recipe = (
+    "sft",
+    {"data": {"pocket/math@train": 6000, **replay(8000, besides="math")}},
+)
+
+
+def _unwatched(what: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def base_checkpoint(
+    progress: Progress = _unwatched, *, seed: int = 0, threads: int = 1
+) -> Checkpoint:
+    """The pocket base, from the cache or pre-trained now (about 80 CPU-seconds)."""
+    name, settings = BASE
+    stage = stages.get(name)
+    key = _key(stage, settings, seed, threads)
+    folder = cache_folder("pocket") / f"base-{key}"
+    if not folder.is_dir():
+        aside = folder.with_name(f"{folder.name}.{os.getpid()}")
+        context = StageContext(aside, seed=seed, threads=threads, progress=progress)
+        stage.run(None, context, **settings)
+        _settle(aside, folder)
+    return open_checkpoint(folder)
+
+
+def _settle(aside: Path, folder: Path) -> None:
+    """Move a finished checkpoint to its place; when another process was first, drop ours."""
+    try:
+        os.replace(aside, folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _key(stage: Stage, settings: Mapping[str, Any], seed: int, threads: int) -> str:
+    """Changes with the generators, the trainer, the settings, the seed, torch and the threads."""
+    import torch
+
+    rows = load("pocket/pretrain@train", shape="messages", n=2000, seed=seed)
+    parts = [
+        *(content_hash(rows), _source(stage), stage.settings(**settings)),
+        *(seed, threads, torch.__version__),
+    ]
+    return content_hash(parts)
+
+
+def _source(stage: Stage) -> str:
+    """Hash of the source of the stage's module and of what it imports from its own package."""
+    module = sys.modules[stage.function.__module__]
+    package = module.__name__.rpartition(".")[0]
+    names = {getattr(value, "__module__", None) or "" for value in vars(module).values()}
+    own = sorted(n for n in {module.__name__, *names} if n.startswith(package))
+    texts = [inspect.getsource(sys.modules[name]) for name in own]
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()

@@ -1,0 +1,12 @@
+"""Fixtures for every test: the pocket base, trained once a machine and kept in the cache folder."""
+
+import pytest
+
+from waterbed.harness.checkpoints import Checkpoint
+from waterbed.suites.pocket.base import base_checkpoint
+
+
+@pytest.fixture(scope="session")
+def pocket_base() -> Checkpoint:
+    """The pocket base model: about 80 CPU-seconds the first time, nothing after."""
+    return base_checkpoint()

@@ -1,0 +1,115 @@
+"""Pre-training: a small Llama and its tokenizer from nothing, on chats.
+
+The model learns to say the assistant turns only. It is an ordinary Hugging Face folder afterwards:
+LlamaForCausalLM, tied embeddings, a byte-level BPE tokenizer with its chat template. Meant for models
+that train in minutes on one core; not here: text corpora, sharded data, resuming within the stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..harness.checkpoints import Checkpoint, write_checkpoint
+from ..harness.errors import UsageError
+from ..harness.stage import StageContext, stage
+from .chats import encode, load_rows
+from .loop import fit, reproducible
+from .saving import saver
+from .tokenizer import SPECIALS, train_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainConfig:
+    """Settings of `pretrain`; the defaults give a model of 0.3M parameters."""
+
+    data: Mapping[str, int | None]
+    """Datasets in the messages shape, with the number of rows of each (None: all)."""
+    hidden_size: int = 64
+    layers: int = 4
+    heads: int = 4
+    head_dim: int = 32
+    """vLLM serves no head below 32."""
+    intermediate_size: int = 160
+    vocabulary: int = 1024
+    positions: int = 2048
+    epochs: int = 1
+    batch_tokens: int = 1024
+    """Tokens a step, padding included."""
+    muon_lr: float = 0.02
+    adamw_lr: float = 8e-3
+
+    def __post_init__(self) -> None:
+        least = 256 + len(SPECIALS)
+        if self.vocabulary < least:
+            raise ValueError(f"vocabulary must be at least {least}, got {self.vocabulary}")
+        for name in ("hidden_size", "layers", "heads", "head_dim", "epochs", "batch_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+@stage("pretrain", config=PretrainConfig)
+def pretrain(
+    checkpoint: Checkpoint | None, config: PretrainConfig, context: StageContext
+) -> Checkpoint:
+    """Train tokenizer and model from nothing.
+
+    Raises:
+        UsageError: a checkpoint was passed, or training diverged.
+        DataError: a row is too long or has no answer.
+    """
+    if checkpoint is not None:
+        raise UsageError(
+            "Stage 'pretrain' starts from nothing; use 'sft' to train a checkpoint on."
+        )
+    named = load_rows(config.data, context.seed)
+    tokenizer = train_tokenizer([row for _, row in named], config.vocabulary, config.positions)
+    examples = encode(named, tokenizer, config.positions)
+    with reproducible(context):
+        model: Any = new_model(config, tokenizer)
+        model.to(context.device)
+        fit(
+            model,
+            examples,
+            context,
+            stage="pretrain",
+            epochs=config.epochs,
+            batch_tokens=config.batch_tokens,
+            muon_lr=config.muon_lr,
+            adamw_lr=config.adamw_lr,
+        )
+    return write_checkpoint(
+        context.out, saver(model, tokenizer), parent=None, stage="pretrain", settings=asdict(config)
+    )
+
+
+def new_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A freshly initialized model (fp32) that stops at the tokenizer's end token."""
+    import transformers
+
+    untyped: Any = transformers
+
+    ends: dict[str, Any] = {
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    shape = untyped.LlamaConfig(
+        vocab_size=config.vocabulary,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.heads,
+        head_dim=config.head_dim,
+        max_position_embeddings=config.positions,
+        tie_word_embeddings=True,
+        **ends,
+    )
+    model: LlamaForCausalLM = untyped.LlamaForCausalLM(shape)
+    model.generation_config = untyped.GenerationConfig(do_sample=False, **ends)
+    return model
