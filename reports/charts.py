@@ -107,7 +107,7 @@ def _scale(rows: Sequence[Row]) -> Scale:
     highs = [r.high for r in rows if r.high is not None]
     low = max(reach_low, min(max(lows, default=0.0), _STRETCH * reach_low))
     high = max(reach_high, min(max(highs, default=0.0), _STRETCH * reach_high))
-    step = nice_step((low + high) / 7)
+    step = nice_step((low + high) / 6)
     first, last = -math.ceil(low / step - 1e-9), math.ceil(high / step - 1e-9)
     bare = Scale(first * step, last * step)
     ticks = tuple(_tick(i * step, step, bare) for i in range(first, last + 1))
