@@ -36,6 +36,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.buffers: tuple[Tensor, Tensor] | None = None
+        self.spare = SPARE
 
     def update(
         self,
@@ -52,8 +53,8 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         if self.buffers is None or self.buffers[0].shape[-2] < end:
             room = end + max(SPARE, end // 4)
             self.buffers = (
-                _roomier(self.keys, key_states, start, room),
-                _roomier(self.values, value_states, start, room),
+                _roomier(self.keys, key_states, room),
+                _roomier(self.values, value_states, room),
             )
         keys, values = self.buffers
         keys[:, :, start:end] = key_states
@@ -62,16 +63,27 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         return self.keys, self.values
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep or repeat rows; the buffers of the rows before stay as they are."""
-        super().batch_select_indices(indices)
-        self.buffers = None
+        """Keep or repeat rows, in buffers of their own with `spare` tokens of room."""
+        if self.keys is None or self.values is None or not self.keys.numel():
+            return
+        length = self.keys.shape[-2]
+        keys, values = (_picked(old, indices, self.spare) for old in (self.keys, self.values))
+        self.buffers = keys, values
+        self.keys, self.values = keys[:, :, :length], values[:, :, :length]
 
 
-def _roomier(old: Tensor | None, new: Tensor, length: int, room: int) -> Tensor:
+def _roomier(old: Tensor | None, new: Tensor, room: int) -> Tensor:
     rows, heads, _, width = new.shape
     buffer = new.new_empty((rows, heads, room, width))
-    if old is not None and length:
-        buffer[:, :, :length] = old
+    if old is not None and old.numel():
+        buffer[:, :, : old.shape[-2]] = old
+    return buffer
+
+
+def _picked(old: Tensor, rows: Tensor, spare: int) -> Tensor:
+    _, heads, length, width = old.shape
+    buffer = old.new_empty((len(rows), heads, length + spare, width))
+    torch.index_select(old, 0, rows, out=buffer[:, :, :length])
     return buffer
 
 
@@ -143,8 +155,12 @@ class Engine:
         if shared is None:
             shared = shared_length(prompts) if self.shares else 0
         rows = len(prompts)
-        cache = self._prefix_cache(prompts[0][:shared], rows) if shared else self.new_cache()
         width = max(map(len, prompts)) - shared
+        cache = self.new_cache()
+        if shared:
+            cache = self.selected(
+                self._prefix_cache(prompts[0][:shared]), [0] * rows, width + SPARE
+            )
         ids = torch.zeros((rows, width), dtype=torch.long)
         mask = torch.ones((rows, shared + width), dtype=torch.bool)
         for row, prompt in enumerate(prompts):
@@ -156,7 +172,7 @@ class Engine:
         logits = self.forward(ids, mask, positions, cache)[:, -1]
         return Primed(cache, mask, mask.sum(-1), logits)
 
-    def _prefix_cache(self, tokens: Sequence[int], rows: int) -> Any:
+    def _prefix_cache(self, tokens: Sequence[int]) -> Any:
         wanted = tuple(tokens)
         if self.prefix is None or self.prefix[0] != wanted:
             self.prefix = None  # free the old one first
@@ -165,15 +181,16 @@ class Engine:
             positions = torch.arange(len(wanted), device=self.device)[None]
             self.forward(ids, torch.ones_like(ids, dtype=torch.bool), positions, cache)
             self.prefix = wanted, cache
-        return self.selected(self.prefix[1], [0] * rows)
+        return self.prefix[1]
 
     @torch.inference_mode()
-    def selected(self, cache: Any, rows: Sequence[int]) -> Any:
-        """A new cache of these rows, in this order; rows may repeat."""
+    def selected(self, cache: Any, rows: Sequence[int], room: int = SPARE) -> Any:
+        """A new cache of these rows, in this order, for `room` more tokens; rows may repeat."""
         index = torch.tensor(list(rows), device=self.device)
         chosen = copy.copy(cache)
         chosen.layers = [copy.copy(layer) for layer in cache.layers]
         for layer in chosen.layers:
+            layer.spare = room
             layer.batch_select_indices(index)
         return chosen
 

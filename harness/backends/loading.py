@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BackendError, CheckpointError, UsageError
+from .imports import import_transformers
 
 if TYPE_CHECKING:
     import torch
@@ -118,10 +119,8 @@ def _quiet() -> Iterator[None]:
 
 
 def _tokenizer(folder: Path, options: dict[str, Any]) -> Any:
-    from transformers import AutoTokenizer
-
     try:
-        return AutoTokenizer.from_pretrained(folder, **options)
+        return import_transformers().AutoTokenizer.from_pretrained(folder, **options)
     except Exception as error:  # files from outside: each parser fails in its own way
         raise CheckpointError(
             f"'{folder}' has no tokenizer that loads ({_first_line(error)}); save the tokenizer "
@@ -130,11 +129,8 @@ def _tokenizer(folder: Path, options: dict[str, Any]) -> Any:
 
 
 def _model(folder: Path, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    from transformers import AutoModelForCausalLM
-
-    auto: Any = AutoModelForCausalLM
     try:
-        model, report = auto.from_pretrained(
+        model, report = import_transformers().AutoModelForCausalLM.from_pretrained(
             folder, use_safetensors=True, output_loading_info=True, **options
         )
     except Exception as error:  # likewise

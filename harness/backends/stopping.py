@@ -21,8 +21,9 @@ class Speech:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
-        pairs = zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)
-        self.silent = frozenset(i for i, token in pairs if token not in (OPEN, CLOSE))
+        special = dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
+        special |= {i: str(t) for i, t in tokenizer.added_tokens_decoder.items() if t.special}
+        self.silent = frozenset(i for i, token in special.items() if token not in (OPEN, CLOSE))
 
     def text(self, tokens: Sequence[int]) -> str:
         """The text of these tokens, decoded together: characters that span tokens come out whole."""

@@ -68,6 +68,7 @@ class TransformersBackend:
             checkpoint = open_checkpoint(checkpoint)
         import torch
 
+        from .attention import use_grouped
         from .engine import Engine
         from .loading import load
         from .prompts import Prompts
@@ -76,6 +77,8 @@ class TransformersBackend:
 
         self.checkpoint = checkpoint
         self.loaded = load(checkpoint.path, device, dtype, trust_remote_code)
+        if self.loaded.device.type == "cpu":
+            use_grouped(self.loaded.model)
         self.engine = Engine(self.loaded.model, self.loaded.device)
         self.prompts = Prompts(self.loaded.tokenizer, str(checkpoint.path))
         self.speech = Speech(self.loaded.tokenizer)
@@ -157,7 +160,7 @@ class TransformersBackend:
             torch.set_num_threads(self.threads)  # the count is kept by thread, and others change it
         left = dict(enumerate(tickets))
         try:
-            for index, answer in self._answer(left):
+            for index, answer in self._answer(dict(left)):
                 del left[index]
                 yield index, answer
             return
