@@ -214,12 +214,14 @@ class ExampleRun:
     def scores(self) -> pd.DataFrame:
         """As scores.parquet."""
         names = ["task", "sample_id", "repeat", "metric", "value", "reason", "extracted", "detail"]
-        return pd.DataFrame(list(self.score_rows), columns=names)
+        frame = pd.DataFrame(list(self.score_rows), columns=names, dtype=object)
+        return frame.astype({"value": float, "repeat": int})
 
     def generations(self) -> pd.DataFrame:
         """As generations.parquet, the columns pages read."""
         names = ["task", "sample_id", "repeat", "ordinal", "role", "text", "prompt"]
-        return pd.DataFrame(list(self.generation_rows), columns=names)
+        frame = pd.DataFrame(list(self.generation_rows), columns=names, dtype=object)
+        return frame.astype({"repeat": int, "ordinal": int})
 
     def results(self) -> Mapping[str, Any]:
         """As results.json."""
