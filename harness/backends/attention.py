@@ -35,7 +35,7 @@ def grouped_sdpa(
     if attention_mask is None or kwargs.get("position_bias") is not None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-        return sdpa_attention_forward(  # type: ignore[return-value]
+        return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **kwargs
         )
     out = torch.nn.functional.scaled_dot_product_attention(

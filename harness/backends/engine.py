@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 GRAIN = 32
 #: A prefix is worth its own forward pass when it saves at least this many tokens in a batch.
 WORTH_TOKENS = 256
+WINDOW = re.compile(r"(window|window_size|chunk_size)$")
 #: Spare tokens a cache buffer is given when it grows.
 SPARE = 64
 
@@ -109,11 +111,14 @@ class Engine:
         accepted = inspect.signature(model.forward).parameters
         self.limits_logits = "logits_to_keep" in accepted
         self.takes_positions = "position_ids" in accepted
+        self.cache_name = "cache_params" if "cache_params" in accepted else "past_key_values"
         self.prefix: tuple[tuple[int, ...], Any] | None = None
         layers = self.new_cache().layers
         self.pads = all(isinstance(layer, DynamicLayer) for layer in layers)
         """Rows of unequal length can be read together, and kept or repeated."""
-        self.shares = all(type(layer) is GrowingLayer for layer in layers)
+        self.shares = not _has_windows(model.config) and all(
+            type(layer) is GrowingLayer for layer in layers
+        )
         """Padding may lie behind a shared prefix: no layer counts distance by slots."""
 
     def new_cache(self) -> Any:
@@ -137,7 +142,7 @@ class Engine:
         """
         named: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "return_dict": True}
         if cache is not None:
-            named["past_key_values"] = cache
+            named[self.cache_name] = cache
         if self.limits_logits:
             named["logits_to_keep"] = keep
         if self.takes_positions:
@@ -210,6 +215,12 @@ class Engine:
         state.mask = torch.cat([state.mask, torch.ones_like(ids, dtype=torch.bool)], dim=1)
         state.logits = self.forward(ids, state.mask, state.lengths[:, None], state.cache)[:, -1]
         state.lengths = state.lengths + 1
+
+
+def _has_windows(config: Any) -> bool:
+    """Whether a layer may see only the last so many slots, by the names configs give such a limit."""
+    settings = config.get_text_config(decoder=True).to_dict()
+    return any(WINDOW.search(name) and type(value) is int for name, value in settings.items())
 
 
 def shared_length(prompts: Sequence[Sequence[int]]) -> int:

@@ -7,10 +7,10 @@ stopping.py, thinking.py. Not here: many GPUs, quantized kernels, servers (see t
 
 from __future__ import annotations
 
-import functools
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,20 +85,14 @@ class TransformersBackend:
         self.threads_before = torch.get_num_threads()
         token_bytes = probe(self.engine)
         self.threads = threads or choose_threads(self.engine)
-        self.batch_size = batch_size or choose_batch_size(
-            self.engine, self.loaded.context, token_bytes
+        self.batch_size = choose_batch_size(
+            self.engine, self.loaded.context, token_bytes, batch_size
         )
+        self.stops: dict[tuple[str, ...], Stops] = {}
         self.notes: list[str] = []
+        self.facts = self._facts()
 
-    @functools.cached_property
-    def identity(self) -> str:
-        """Hash of the weights and of all that shapes the arithmetic."""
-        found = self.describe()
-        shaping = [found[name] for name in SHAPING]
-        return content_hash([self.checkpoint.digest, *shaping], digits=32)
-
-    def describe(self) -> Mapping[str, Any]:
-        """For run.json; `batch_size` and `threads` can be passed back to the constructor."""
+    def _facts(self) -> Mapping[str, Any]:
         import torch
         import transformers
 
@@ -117,8 +111,17 @@ class TransformersBackend:
             "prefix_sharing": self.engine.shares,
             "padding": self.engine.pads,
             "unexpected_weights": self.loaded.unexpected,
-            "notes": list(self.notes),
         }
+
+    @property
+    def identity(self) -> str:
+        """Hash of the weights and of all that shapes the arithmetic."""
+        shaping = [self.facts[name] for name in SHAPING]
+        return content_hash([self.checkpoint.digest, *shaping], digits=32)
+
+    def describe(self) -> Mapping[str, Any]:
+        """For run.json; `batch_size` and `threads` can be passed back to the constructor."""
+        return {**self.facts, "notes": list(self.notes)}
 
     def render(self, request: Request) -> str:
         """See `Prompts.render`."""
@@ -262,11 +265,10 @@ class TransformersBackend:
             draws=random.Random(ticket.seed),
         )
 
-    @functools.lru_cache(maxsize=64)  # noqa: B019 - a backend lives as long as its process's work
     def _stops(self, strings: tuple[str, ...]) -> Stops:
         from .stopping import Stops
 
-        return Stops(self.speech, strings)
+        return self.stops.setdefault(strings, Stops(self.speech, strings))
 
     def _finished(self, row: Row, seconds: float) -> Generation | Fault:
         if row.reason is None:
@@ -312,13 +314,12 @@ class TransformersBackend:
         return Question(index, prompt, continuations)
 
     def close(self) -> None:
-        """Free the model and give torch its threads back."""
+        """Free the model and give torch its threads back; `describe` goes on telling."""
         import torch
 
         torch.set_num_threads(self.threads_before)
-        self._stops.cache_clear()
-        self.engine.prefix = None
-        del self.engine.model, self.loaded
+        self.engine.model = self.engine.prefix = None
+        self.loaded = replace(self.loaded, model=None)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ..errors import BackendError
 from .engine import Engine
 
 #: Largest difference between a row read alone and read in company, in standard deviations of its
@@ -34,6 +35,9 @@ def probe(engine: Engine) -> int:
 
     Returns:
         Bytes that one token takes in the cache.
+
+    Raises:
+        BackendError: the model cannot be read token by token.
     """
     vocabulary = engine.model.get_input_embeddings().weight.shape[0]
     rows = [[(7 * i + 3 * i * i + 1) % vocabulary for i in range(n)] for n in (9, 6)]
@@ -43,6 +47,11 @@ def probe(engine: Engine) -> int:
     state = engine.prime(rows[:1], shared=0)
     layers = [layer for layer in state.cache.layers if getattr(layer, "keys", None) is not None]
     held: int = sum(t.nbytes for layer in layers for t in (layer.keys, layer.values))
+    if not _same(engine, rows[:1], 0, alone[:1], tolerance):
+        raise BackendError(
+            f"{type(engine.model).__name__} does not continue from its cache as other models do; "
+            "serve it with another backend."
+        )
     engine.pads = engine.pads and _same(engine, rows, 0, alone, tolerance)
     engine.shares = engine.shares and engine.pads and _same(engine, rows, 4, alone, tolerance)
     engine.prefix = None
@@ -57,10 +66,15 @@ def _precision(engine: Engine) -> str:
 def _same(
     engine: Engine, rows: list[list[int]], shared: int, alone: torch.Tensor, tolerance: float
 ) -> bool:
-    """Whether rows read all but their last token in company, then that token, say what they did alone."""
+    """Whether rows read in company say what they did alone.
+
+    All but the last token together, then, in the opposite order, that token.
+    """
     state = engine.prime([row[:-1] for row in rows], shared=shared)
-    engine.step(state, [row[-1] for row in rows])
-    return float((state.logits - alone).abs().max()) <= tolerance
+    if len(rows) > 1:
+        state = engine.select(state, range(len(rows))[::-1])
+    engine.step(state, [row[-1] for row in rows[::-1]])
+    return float((state.logits - alone.flip(0)).abs().max()) <= tolerance
 
 
 def choose_threads(engine: Engine) -> int:
@@ -94,14 +108,23 @@ def _busy() -> bool:
         return False
 
 
-def choose_batch_size(engine: Engine, context: int | None, token_bytes: int) -> int:
-    """The largest power of two whose caches and logits fit into a part of the free memory."""
+def choose_batch_size(
+    engine: Engine, context: int | None, token_bytes: int, wanted: int | None
+) -> int:
+    """What is wanted, else the largest power of two whose caches and logits fit the free memory.
+
+    One where rows cannot be read in company, whatever is wanted.
+    """
+    if not engine.pads:
+        return 1
+    if wanted:
+        return wanted
     kind = "cuda" if engine.device.type == "cuda" else "cpu"
     vocabulary = engine.model.get_input_embeddings().weight.shape[0]
     tokens = min(context or BUDGET_TOKENS, BUDGET_TOKENS)
     row_bytes = tokens * token_bytes + 3 * 4 * vocabulary
     fit = MEMORY_PART[kind] * free_memory(engine.device) / row_bytes
-    if not engine.pads or fit < 2:
+    if fit < 2:
         return 1
     most: int = GPU_ROWS if kind == "cuda" else CPU_ROWS
     return min(most, 1 << (int(fit).bit_length() - 1))

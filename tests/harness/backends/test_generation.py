@@ -179,14 +179,18 @@ def test_a_batch_that_does_not_fit_the_memory_is_done_in_halves(plain: Path) -> 
     hook.remove()
 
 
-@pytest.mark.parametrize("kind", ["mistral", "gpt2", "gemma3", "qwen3"])
+@pytest.mark.parametrize("kind", ["mistral", "gpt2", "gemma3", "qwen3", "mamba"])
 def test_other_architectures_answer_alike_alone_and_together(kind: str, tmp_path: Path) -> None:
     backend = TransformersBackend(_other(kind, tmp_path / kind), threads=1, batch_size=4)
-    assert backend.engine.shares == (kind in ("gpt2", "qwen3"))
-    prompts = [HEADER[-90:] + p for p in PROMPTS]
-    assert texts(backend, prompts, max_tokens=12) == [
-        texts(backend, [p], max_tokens=12)[0] for p in prompts
-    ]
+    prompts = [HEADER + p for p in PROMPTS]
+    tickets = [ask(backend, p, max_tokens=12) for p in prompts]
+    together = [""] * len(tickets)
+    for batch in backend.batches(tickets):
+        for i, answer in zip(batch, answers(backend, [tickets[i] for i in batch]), strict=True):
+            together[i] = answer.text
+    assert together == [texts(backend, [p], max_tokens=12)[0] for p in prompts]
+    assert backend.batch_size == (1 if kind == "mamba" else 4)
+    assert (backend.engine.prefix is not None) == (kind in ("gpt2", "qwen3"))
 
 
 def _other(kind: str, folder: Path) -> Path:
@@ -206,6 +210,7 @@ def _other(kind: str, folder: Path) -> Path:
         "gpt2": {"n_positions": 256},
         "gemma3": {"model_type": "gemma3_text", "sliding_window": 16},
         "qwen3": {},
+        "mamba": {},
     }
     changes = {"model_type": kind, **shape, **special[kind]}
     save(folder)

@@ -164,8 +164,11 @@ def test_closing_gives_torch_its_threads_back(plain: Path) -> None:
     backend = TransformersBackend(plain, threads=before + 1, batch_size=2)
     list(backend.answer([ask(backend, "a", max_tokens=1)]))
     assert torch.get_num_threads() == before + 1
+    said = backend.describe()
+    backend.close()
     backend.close()
     assert torch.get_num_threads() == before
+    assert backend.describe() == said
 
 
 def test_a_template_renders_and_asks_for_an_answer(chatty: Path) -> None:
