@@ -34,8 +34,8 @@ def junit_xml(verdict: Verdict) -> bytes:
     for domain in verdict.domain_list:
         _suite(root, domain)
     if verdict.pooled:
-        suite = ElementTree.SubElement(root, "testsuite", name="mean of all")
-        case = ElementTree.SubElement(suite, "testcase", classname="pool", name="mean of all")
+        suite = ElementTree.SubElement(root, "testsuite", name="mean over domains")
+        case = ElementTree.SubElement(suite, "testcase", classname="pool", name="mean over domains")
         text = wording.prose(verdict.pooled.sentence)
         _outcome(case, _kind(verdict.pooled.badge, ()), text, text)
     for element in (root, *root):

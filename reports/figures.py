@@ -6,6 +6,8 @@ sign and always a sign; a score is in percent; what is missing is a dash. Nothin
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 MINUS = "−"
 ABSENT = "–"
 
@@ -81,3 +83,14 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+
+
+def moment(text: str) -> str:
+    """An ISO date and time as "2026-11-20 17:20 UTC"; anything else as it is."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    if "T" not in text or when.tzinfo is None:
+        return text
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -19,6 +19,9 @@ from .html import render, write
 
 __all__ = ["write_gate_page"]
 
+#: What a gate writes beside its page.
+FILES = ("verdict.json", "junit.xml", "summary.md")
+
 
 def write_gate_page(
     verdict: Verdict,
@@ -26,7 +29,7 @@ def write_gate_page(
     *,
     flips: Sequence[FlipGroup] = (),
     history: Mapping[str, Sequence[float | None]] | None = None,
-    files: Sequence[str] = ("verdict.json",),
+    files: Sequence[str] | None = None,
 ) -> Path:
     """Write the page of a gate.
 
@@ -36,16 +39,18 @@ def write_gate_page(
         flips: samples that changed, from `collect_flips`; fewer and shorter ones are shown where
             the page would exceed one megabyte, and the page says so.
         history: scores (proportions, oldest first, None where missing) of earlier Runs by claim id.
-        files: names of files beside the page that it links to.
+        files: names of files beside the page that it links to; by default those of `FILES` that
+            are there already.
 
     Returns:
         `out`.
     """
+    links = [name for name in FILES if (out.parent / name).is_file()] if files is None else files
     by_claim = {(t.task, t.metric): d.badge for d in verdict.domain_list for t in d.tasks}
 
     def page(plan: Plan) -> bytes:
         view = gate_view(verdict, flips, history or {}, plan)
-        return render("gate.html.jinja", view=view, v=verdict, plan=plan, files=files)
+        return render("gate.html.jinja", view=view, v=verdict, plan=plan, files=links)
 
     def least(plan: Plan) -> int:
         limits = [

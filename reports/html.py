@@ -64,6 +64,7 @@ def environment() -> Environment:
     env.filters.update(_WRITE)
     env.filters["interval"] = lambda c: figures.interval(c.low, c.high)
     env.filters["prose"] = prose
+    env.filters["moment"] = figures.moment
     env.globals["figure"] = figure
     return env
 

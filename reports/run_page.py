@@ -21,8 +21,10 @@ def write_run_page(run: RunLike, out: Path) -> Path:
     Returns:
         `out`.
     """
+    scores, generations = run.scores(), run.generations()
 
     def page(plan: Plan) -> bytes:
-        return render("run.html.jinja", view=run_view(run, plan), plan=plan)
+        view = run_view(run, scores, generations, plan)
+        return render("run.html.jinja", view=view, plan=plan)
 
     return write(out, fitted(page))

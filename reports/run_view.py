@@ -78,13 +78,13 @@ class RunView:
     facts: tuple[tuple[str, str], ...]
 
 
-def run_view(run: RunLike, plan: Plan) -> RunView:
-    """Arrange a Run under a plan of how much detail to show."""
+def run_view(run: RunLike, scores: pd.DataFrame, generations: pd.DataFrame, plan: Plan) -> RunView:
+    """Arrange a Run, with its two tables, under a plan of how much detail to show."""
     manifest, results = run.manifest, run.results()
     names = [name for name in manifest.get("tasks", {}) if name in results]
     names += [name for name in results if name not in names]
     places = wording.anchors("task", names)
-    frames = run.scores(), run.generations()
+    frames = scores, generations
     tasks = tuple(
         _task(
             name, places[name], manifest.get("tasks", {}).get(name, {}), results[name], frames, plan

@@ -71,7 +71,7 @@ def claims_table(verdict: Verdict) -> Table:
     if verdict.pooled:
         pool = verdict.pooled
         figures = (points(pool.delta), interval(pool.low, pool.high), "", "", size(pool.blind_spot))
-        table.add_row(Text("mean of all"), *figures, _badge(pool.badge))
+        table.add_row(Text("mean over domains"), *figures, _badge(pool.badge))
     return table
 
 

@@ -171,10 +171,11 @@ def inconclusive() -> Verdict:
 def green() -> Verdict:
     """Nothing lost as far as could be seen."""
     calm = tuple(
-        domain(id, margin, badge, {f"{id.partition('/')[0]}-bench": (n, n * 2 // 3, n // 40, n // 38)})
-        for id, margin, badge, n in (
-            ("math", 0.03, "pass", 1319), ("instruction", 0.03, "inconclusive", 541), ("code", 0.05, "inconclusive", 164),
-            ("tools", 0.03, "pass", 1000), ("safety/unsafe", 0.02, "pass", 900), ("knowledge", 0.02, "pass", 1400),
+        domain(id, margin, badge, {f"{id.partition('/')[0]}-bench": (n, n * 2 // 3, lost, gained)})
+        for id, margin, badge, n, lost, gained in (
+            ("math", 0.03, "pass", 1319, 48, 61), ("instruction", 0.03, "inconclusive", 541, 34, 26),
+            ("code", 0.05, "inconclusive", 164, 12, 9), ("tools", 0.03, "pass", 1000, 21, 27),
+            ("safety/unsafe", 0.02, "pass", 900, 6, 9), ("knowledge", 0.02, "pass", 1400, 40, 33),
         )
     )  # fmt: skip
     sentence = "no claim of 6 regressed; losses in code below 6.2 points cannot be seen."

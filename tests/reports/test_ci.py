@@ -27,7 +27,7 @@ def suites(verdict: Verdict) -> dict[str, ElementTree.Element]:
 def test_a_suite_is_a_claim_and_a_case_a_task(examples: ModuleType) -> None:
     verdict = examples.verdict()
     found = suites(verdict)
-    assert [*found] == [*(d.id for d in verdict.domain_list), "mean of all"]
+    assert [*found] == [*(d.id for d in verdict.domain_list), "mean over domains"]
     for domain in verdict.domain_list:
         assert [c.attrib["name"] for c in found[domain.id]] == [t.task for t in domain.tasks]
 

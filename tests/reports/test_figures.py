@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from waterbed.reports.figures import count, duration, interval, p_value, percent, points, size
+from waterbed.reports.figures import (
+    count,
+    duration,
+    interval,
+    moment,
+    p_value,
+    percent,
+    points,
+    size,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +57,16 @@ def test_a_duration_has_its_two_largest_units() -> None:
     assert duration(4.25) == "4.2 s"
     assert duration(61) == "1 min 01 s"
     assert duration(7440) == "2 h 04 min"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("2026-11-20T18:24:49+00:00", "2026-11-20 18:24 UTC"),
+        ("2026-11-20T19:24:49+01:00", "2026-11-20 18:24 UTC"),
+        ("2026-11-20", "2026-11-20"),
+        ("yesterday", "yesterday"),
+    ],
+)
+def test_a_moment_is_read_from_iso_and_anything_else_left_alone(text: str, shown: str) -> None:
+    assert moment(text) == shown

@@ -199,6 +199,15 @@ def test_earlier_runs_are_drawn_where_they_are_known(
     assert len(page.all("polyline")) == 2
 
 
+def test_the_page_links_to_the_files_that_lie_beside_it(
+    examples: ModuleType, tmp_path: Path, read: Any
+) -> None:
+    (tmp_path / "verdict.json").write_text("{}")
+    page = read(write_gate_page(examples.verdict(), tmp_path / "gate.html"))
+    links = {e.attributes["href"] for e in page.all("a")}
+    assert {link for link in links if not link.startswith("#")} == {"verdict.json"}
+
+
 def test_two_verdicts_give_the_same_bytes(examples: ModuleType, tmp_path: Path) -> None:
     one, two = (
         write_gate_page(examples.verdict(), tmp_path / f"{i}.html").read_bytes() for i in "ab"
