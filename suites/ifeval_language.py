@@ -19,6 +19,8 @@ from typing import Any, cast
 
 _SEED = 0
 _SPACES = re.compile(" {2,}")
+_NOTHING = "   "
+"""Stands before a word's first character: makes a 3-gram too long to be known."""
 
 
 def language(text: str) -> str | None:
@@ -105,14 +107,14 @@ def _word_grams(chars: str) -> list[str]:
     profiles = _detector()[1]
     if not chars.strip(" "):
         return []
-    found = []
-    for end in range(1, len(chars)):
-        if chars[end].isupper() and chars[end - 1].isupper():
-            continue
-        start = max(end - 2, 0)
-        windows = (chars[end], chars[end - 1 : end + 1], chars[start : end + 1])
-        found += [gram for gram in windows[: 3 if end > 1 else 2] if gram in profiles]
-    return found
+    befores = (_NOTHING, *chars)
+    return [
+        gram
+        for before, last, char in zip(befores, chars, chars[1:], strict=False)
+        if not (char.isupper() and last.isupper())
+        for gram in (char, last + char, before + last + char)
+        if gram in profiles and gram != " "
+    ]
 
 
 def _winner(grams: list[str]) -> str:
@@ -143,8 +145,11 @@ def _trial(grams: list[str], draw: random.Random) -> list[float]:
     detector, _ = _detector()
     weight = (detector.alpha + draw.gauss(0.0, 1.0) * detector.ALPHA_WIDTH) / detector.BASE_FREQ
     chances = np.array(detector._init_probability())
+    count, bits = len(grams), len(grams).bit_length()
     for step in range(detector.ITERATION_LIMIT + 5):
-        chances *= _profile(draw.choice(grams)) + weight
+        while (at := draw.getrandbits(bits)) >= count:  # what draw.choice(grams) does, inlined
+            pass
+        chances *= _profile(grams[at]) + weight
         if step % 5 == 0:
             chances /= sum(chances.tolist())
             if chances.max() > detector.CONV_THRESHOLD or step >= detector.ITERATION_LIMIT:

@@ -238,8 +238,19 @@ def _realigned(text: str, pieces: Iterator[tuple[int, int]]) -> Iterator[tuple[i
         yield start, stop
 
 
-_PLAIN = re.compile(r"[A-Za-z0-9]+[.,:;?!]?")
-"""Words no Treebank rule looks into, but for the contractions below."""
+def plain_sentences(text: str) -> list[str]:
+    """Sentences without Punkt, for `ifeval-nopunkt`: any run of . ? ! before white space ends one.
+
+    Closing quotes and brackets may stand between. Abbreviations ("Dr. No") are split, which Punkt
+    would not do, so counts differ from the official ones.
+    """
+    ends = [match.end() for match in re.finditer(rf"[.?!][{_CLOSERS}]*\s+", text)]
+    pieces = [text[start:end].strip() for start, end in itertools.pairwise((0, *ends, len(text)))]
+    return [piece for piece in pieces if piece]
+
+
+_WORD = re.compile("[A-Za-z0-9]+[.,:;?!]?")
+_RUN = re.compile("[A-Za-z0-9]+")
 _CONTRACTIONS = frozenset(("cannot", "gimme", "gonna", "gotta", "lemme", "wanna"))
 _LONG_BLANK = re.compile(r"\s{9,}")
 
@@ -250,13 +261,28 @@ def capital_words(text: str, splitter: Splitter) -> int:
 
 
 def _capitals(sentence: str) -> int:
-    """The plain words are counted as they stand; one that is not plain needs all of the rules."""
+    """Plain words are counted as they stand; one that is not plain needs all of Treebank's rules."""
     count = 0
     for word in filter(_has_capital, sentence.split()):
-        if not _PLAIN.fullmatch(word) or word.rstrip(".,:;?!").lower() in _CONTRACTIONS:
+        found = _plain(word)
+        if found is None:
             return sum(token.isupper() for token in _treebank(sentence))
-        count += word.isupper()
+        count += found
     return count
+
+
+def _plain(word: str) -> int | None:
+    """How many capital tokens a word with a capital holds, where that is plain to see; else None.
+
+    Without an apostrophe Treebank divides words at marks only, the contractions apart, so that a run
+    of letters and digits stays whole, and a token with a run that is not all capitals is none.
+    """
+    runs = _RUN.findall(word)
+    if not word.isascii() or "'" in word or any(run.lower() in _CONTRACTIONS for run in runs):
+        return None
+    if not any(map(str.isupper, runs)):
+        return 0
+    return 1 if _WORD.fullmatch(word) else None
 
 
 def _has_capital(word: str) -> bool:
@@ -267,21 +293,6 @@ def _treebank(sentence: str) -> list[str]:
     # Older NLTK versions take quadratic time on a long run of blanks, whose length changes no token.
     tokens: list[str] = _treebank_tokenizer()(_LONG_BLANK.sub(" ", sentence))
     return tokens
-
-
-def plain_sentences(text: str) -> list[str]:
-    """Sentences without Punkt, for `ifeval-nopunkt`: any run of . ? ! before white space ends one.
-
-    Closing quotes and brackets may stand between. Abbreviations ("Dr. No") are split, which Punkt
-    would not do, so counts differ from the official ones.
-    """
-    pieces = re.split(rf"(?<=[.?!{_CLOSERS}])\s+", text)
-    sentences = [""]
-    for piece in pieces:
-        sentences[-1] += f" {piece}" if sentences[-1] else piece
-        if re.search(rf"[.?!][{_CLOSERS}]*$", piece):
-            sentences.append("")
-    return [sentence for sentence in sentences if sentence.strip()]
 
 
 @functools.lru_cache(maxsize=1)

@@ -116,10 +116,10 @@ def test_a_long_blank_changes_no_word() -> None:
 
 
 def test_the_plain_rule_splits_after_closing_marks_and_at_abbreviations() -> None:
-    assert plain_sentences('He said "No." Dr. X left!\nWell?) Yes') == [
+    assert plain_sentences('He said "No." Dr. X left!\nWell?) Yes.') == [
         'He said "No."',
         "Dr.",
         "X left!",
         "Well?)",
-        "Yes",
+        "Yes.",
     ]
