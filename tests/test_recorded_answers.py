@@ -102,7 +102,11 @@ def test_under_strict_a_hundred_items_leave_near_models_undecided(tmp_path: Path
 
 
 def test_the_recorded_gpt4_answers_to_ifeval_reproduce_the_known_counts(tmp_path: Path) -> None:
-    """Joined by line order: one recorded prompt differs from the item's (key 2785)."""
+    """Joined by line order: one recorded prompt differs from the item's (key 2785).
+
+    Loose is 431 and 714, not the 430 and 713 of a reference run with seed 0: for two instructions the
+    reference draws a random letter anew for each check, so that it may hold strictly and not loosely.
+    """
     items = (DATA / "ifeval" / "input_data.jsonl").read_text(encoding="utf-8").splitlines()
     said = DATA / "ifeval" / "input_response_data_gpt4_20231107_145030.jsonl"
     rows = [
@@ -115,6 +119,6 @@ def test_the_recorded_gpt4_answers_to_ifeval_reproduce_the_known_counts(tmp_path
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "run" / "results.json").read_text())["ifeval"]
     assert round(results["prompt_strict"]["mean"] * 541) == 417
-    assert round(results["prompt_loose"]["mean"] * 541) == 430
+    assert round(results["prompt_loose"]["mean"] * 541) == 431
     assert round(results["extra"]["inst_strict"] * 834) == 698
-    assert round(results["extra"]["inst_loose"] * 834) == 713
+    assert round(results["extra"]["inst_loose"] * 834) == 714
