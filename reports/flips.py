@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Direction = Literal["newly_failing", "newly_passing"]
 #: (prompt, answer) by (sample_id, repeat).
 Texts = dict[tuple[str, int], tuple[str, str]]
+#: Rows of one sample's scores by repeat.
+Repeats = dict[int, dict[str, Any]]
 
 
 class RunLike(Protocol):
@@ -101,10 +103,10 @@ class _Side:
         return cls(run.manifest, run.scores(), run.generations())
 
     def rows(self, task: str, metric: str) -> pd.DataFrame:
-        """Scored rows of one metric, by (sample_id, repeat)."""
+        """Scored rows of one metric."""
         frame = self.scores
         wanted = frame[(frame["task"] == task) & (frame["metric"] == metric)]
-        return wanted[wanted["value"].notna()].set_index(["sample_id", "repeat"])
+        return wanted[wanted["value"].notna()]
 
     def texts(self, task: str, sample_ids: set[str]) -> Texts:
         return read_texts(self.generations, task, sample_ids)
@@ -123,46 +125,54 @@ def _group(task: TaskVerdict, baseline: _Side, candidate: _Side, limit: int) -> 
     order = order.assign(gain=order["moved"] > 0, size=-order["moved"].abs())
     order = order.sort_values(["gain", "size", "sample_id"], kind="stable").head(limit)
     ids = {str(i) for i in order["sample_id"]}
+    rows = tuple(_by_sample(frame[frame["sample_id"].isin(ids)]) for frame in (before, after))
     texts = tuple(side.texts(task.task, ids) for side in (baseline, candidate))
     flips = tuple(
-        _flip(str(i), bool(gain), sign, (before, after), texts)
+        _flip(str(i), "newly_passing" if gain else "newly_failing", sign, rows, texts)
         for i, gain in zip(order["sample_id"], order["gain"], strict=True)
     )
     return FlipGroup(task.task, task.metric, flips)
 
 
 def _item_means(rows: pd.DataFrame) -> pd.Series[float]:
-    return rows["value"].groupby(level="sample_id", observed=True).mean()
+    return rows.groupby("sample_id", observed=True)["value"].mean()
+
+
+def _by_sample(rows: pd.DataFrame) -> dict[str, Repeats]:
+    found: dict[str, Repeats] = {}
+    for record in rows.sort_values("repeat", kind="stable").to_dict("records"):
+        row = {str(name): value for name, value in record.items()}
+        found.setdefault(str(row["sample_id"]), {})[int(row["repeat"])] = row
+    return found
 
 
 def _flip(
     sample_id: str,
-    gain: bool,
+    direction: Direction,
     sign: float,
-    rows: tuple[pd.DataFrame, pd.DataFrame],
+    rows: tuple[dict[str, Repeats], ...],
     texts: tuple[Texts, ...],
 ) -> Flip:
-    before, after = (frame.loc[[sample_id]].droplevel("sample_id") for frame in rows)
-    moved = (sign * (after["value"] - before["value"])).dropna()
-    if len(moved):
-        values = moved.to_numpy()
-        repeat = int(moved.index[int(values.argmax() if gain else values.argmin())])
+    """One flip; `sign` is -1 where a lower value is better."""
+    wanted = sign if direction == "newly_passing" else -sign
+    before, after = (side[sample_id] for side in rows)
+    common = [repeat for repeat in before if repeat in after]
+    if common:
+        repeat = max(common, key=lambda r: wanted * (after[r]["value"] - before[r]["value"]))
         repeats = (repeat, repeat)
     else:  # the sides have no scored repeat in common: show each side's first
-        repeats = (int(before.index[0]), int(after.index[0]))
-    keys = tuple((sample_id, repeat) for repeat in repeats)
+        repeats = (min(before), min(after))
+    old, new = (
+        side.get((sample_id, repeat), ("", "")) for side, repeat in zip(texts, repeats, strict=True)
+    )
     return Flip(
         sample_id=sample_id,
         repeat=repeats[1],
-        direction="newly_passing" if gain else "newly_failing",
-        prompt=texts[1].get(keys[1], texts[0].get(keys[0], ("", "")))[0],
-        baseline=read_answer(_row(before, repeats[0]), texts[0].get(keys[0], ("", ""))[1]),
-        candidate=read_answer(_row(after, repeats[1]), texts[1].get(keys[1], ("", ""))[1]),
+        direction=direction,
+        prompt=new[0] or old[0],
+        baseline=read_answer(before[repeats[0]], old[1]),
+        candidate=read_answer(after[repeats[1]], new[1]),
     )
-
-
-def _row(rows: pd.DataFrame, repeat: int) -> dict[str, Any]:
-    return {str(name): rows[name].loc[repeat] for name in rows.columns}
 
 
 def read_texts(generations: pd.DataFrame, task: str, sample_ids: set[str]) -> Texts:
