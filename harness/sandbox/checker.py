@@ -1,19 +1,21 @@
 """Where verdicts are made: a process that holds the test and never the program.
 
-`main` serves one problem: it is given the test once and then, sample after sample, one end of a
-channel to that sample's process. A pass is said only when the test reached its own end after at
+Sample after sample it is given one end of a channel to that sample's process, and a test whenever
+it is another than the last one. A pass is said only when the test reached its own end after at
 least one call, over a channel that was never broken. Each sample gets the test's names afresh, so
-that no sample sees what another's test run left in them.
+that no sample sees what another's test run left in them; a checker whose builtins a test changed
+retires.
 Runs inside the sandbox, in a tree of its own; standard library only.
 """
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import os
 import signal
 import socket
-import threading
+import sys
 import time
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -32,25 +34,41 @@ or broke the protocol, `bad_test` where the test itself is at fault."""
 Judge = Callable[[int, dict[str, Any]], Verdict]
 
 
-def main(control_fd: int, spec_fd: int) -> None:
-    """Judge samples of one problem until the supervisor hangs up."""
+def main(control_fd: int) -> None:
+    """Judge samples until the supervisor hangs up; the first brings a test."""
     control = socket.socket(fileno=control_fd)
-    judge = _judge(wire.read_spec(spec_fd))
-    while True:
+    judge: Judge = _no_test
+    pristine = _surroundings()
+    while _surroundings() == pristine:
         try:
-            job, (channel,) = wire.receive(control)
+            job, (channel, *specs) = wire.receive(control)
         except wire.Closed:
             return
+        if specs:
+            judge = _judge(wire.read_spec(specs[0]))
         started = time.process_time()
-        signal.setitimer(signal.ITIMER_REAL, job["wall_s"] + _GRACE_S)
-        try:
-            outcome, detail = judge(channel, job)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            os.close(channel)
+        outcome, detail = _timed(judge, channel, job)
         cpu_s = time.process_time() - started
         said = {"outcome": outcome, "detail": detail[:_TEXT], "cpu_s": cpu_s}
         wire.send(control, {"job": job["job"], **said})
+
+
+def _no_test(_channel: int, _job: dict[str, Any]) -> Verdict:
+    return "bad_test", "the checker was given no test"
+
+
+def _timed(judge: Judge, channel: int, job: dict[str, Any]) -> Verdict:
+    signal.setitimer(signal.ITIMER_REAL, job["wall_s"] + _GRACE_S)
+    try:
+        return judge(channel, job)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        os.close(channel)
+
+
+def _surroundings() -> tuple[dict[str, Any], int]:
+    """What a test could change for the tests after it."""
+    return vars(builtins).copy(), sys.getrecursionlimit()
 
 
 def _judge(spec: dict[str, Any]) -> Judge:
@@ -145,6 +163,8 @@ def _stdio_judge(spec: dict[str, Any]) -> Judge:
 
 def _converse(channel: int, given: bytes, cap: int) -> bytes:
     """Write `given`, then half-close; read to the end or just past `cap`, whichever is first."""
+    import threading  # costs every forked child, so only where it is used
+
     printed = bytearray()
     with socket.socket(fileno=os.dup(channel)) as sock:
         feeder = threading.Thread(target=_feed, args=(sock, given), daemon=True)

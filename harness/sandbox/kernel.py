@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import struct
 
 from .syscalls import NUMBERS
 
@@ -32,7 +33,10 @@ PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
-_CAPABILITY_VERSION_3 = 0x20080522
+_CAPABILITY_HEADER = struct.pack("Ii", 0x20080522, 0)
+
+
+_NUMBERS = NUMBERS.get(platform.machine(), {})
 
 
 def machine() -> str:
@@ -41,9 +45,8 @@ def machine() -> str:
 
 
 def syscall(name: str, *args: object) -> int:
-    """Call by name from the table of this machine; raises OSError."""
-    number = NUMBERS[machine()][name]
-    return _check(name, _LIBC.syscall(ctypes.c_long(number), *args))
+    """Call by name; raises OSError, and KeyError on a machine there is no table for."""
+    return _check(name, _LIBC.syscall(_NUMBERS[name], *args))
 
 
 def unshare(flags: int) -> None:
@@ -91,9 +94,7 @@ def prctl(option: int, value: int) -> None:
 def drop_capabilities() -> None:
     """Give up every capability: effective, permitted, inheritable and ambient."""
     _LIBC.prctl(_PR_CAP_AMBIENT, ctypes.c_ulong(_PR_CAP_AMBIENT_CLEAR_ALL), 0, 0, 0)
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    nothing = (ctypes.c_uint32 * 6)()
-    syscall("capset", ctypes.byref(header), ctypes.byref(nothing))
+    syscall("capset", _CAPABILITY_HEADER, bytes(24))
 
 
 def close_from(lowest: int) -> None:

@@ -60,7 +60,7 @@ class Namespaces:
             landlock.restrict(network)
             os.close(network)
         self._filters = _filters(signals=True, metadata=True)
-        seccomp.install(seccomp.zygote_filter(kernel.machine()))
+        seccomp.Filter(seccomp.zygote_filter(kernel.machine())).install()
 
     def fork(self) -> int:
         return namespaces.fork_inside(self._namespace) if self._disposable else os.fork()
@@ -72,7 +72,7 @@ class Namespaces:
         os.setsid()
         set_limits(limits, fork, self._shared_tasks)
         kernel.drop_capabilities()
-        seccomp.install(self._filters[fork], os.getpid())
+        self._filters[fork].install(os.getpid())
 
     def over_limit(self, limits: dict[str, Any]) -> bool:
         return False  # the file systems have their own sizes
@@ -105,7 +105,7 @@ class Landlocked:
         self._filters = _filters(signals=False, metadata=config["uid"] is not None)
         if self._scopes is not None:  # only then may the processes of one sample signal each other
             self._filters[True] = _filters(signals=True, metadata=config["uid"] is not None)[True]
-        seccomp.install(seccomp.zygote_filter(kernel.machine()))
+        seccomp.Filter(seccomp.zygote_filter(kernel.machine())).install()
 
     def fork(self) -> int:
         return os.fork()
@@ -119,7 +119,7 @@ class Landlocked:
         set_limits(limits, fork, self._shared_tasks)
         if self._scopes is not None:
             landlock.restrict(self._scopes)
-        seccomp.install(self._filters[fork], os.getpid())
+        self._filters[fork].install(os.getpid())
 
     def over_limit(self, limits: dict[str, Any]) -> bool:
         return scratch.over_limit(self.scratch, limits["disk_bytes"], limits["inodes"])
@@ -192,12 +192,15 @@ def _limit(kind: int, soft: int, hard: int) -> None:
     resource.setrlimit(kind, (soft, hard))
 
 
-def _filters(*, signals: bool, metadata: bool) -> dict[bool, bytes]:
-    machine = kernel.machine()
-    return {
-        fork: seccomp.sample_filter(machine, fork=fork, signals=signals, metadata=metadata)
-        for fork in (False, True)
-    }
+def _filters(*, signals: bool, metadata: bool) -> dict[bool, seccomp.Filter]:
+    """The filters of samples that may not fork and of those that may."""
+
+    def build(fork: bool) -> seccomp.Filter:
+        machine = kernel.machine()
+        program = seccomp.sample_filter(machine, fork=fork, signals=signals, metadata=metadata)
+        return seccomp.Filter(program)
+
+    return {fork: build(fork) for fork in (False, True)}
 
 
 def _shared_tasks(uid: int | None, release: str) -> int:

@@ -103,12 +103,20 @@ def sample_filter(machine: str, *, fork: bool, signals: bool, metadata: bool) ->
     return _assemble(machine, rules)
 
 
-def install(program: bytes, own_pid: int = 0) -> None:
-    """Put a filter on this process for good; needs no-new-privileges. Raises OSError."""
-    program = program.replace(struct.pack("I", _OWN_PID), struct.pack("I", own_pid))
-    buffer = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
-    kernel.syscall("seccomp", _SET_MODE_FILTER, 0, header)
+class Filter:
+    """A program laid out for the kernel ahead of time, since every sample installs one."""
+
+    def __init__(self, program: bytes) -> None:
+        self._buffer = ctypes.create_string_buffer(program, len(program))
+        self._header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(self._buffer))
+        mark = struct.pack("I", _OWN_PID)
+        self._pids = [at for at in range(0, len(program), 4) if program[at : at + 4] == mark]
+
+    def install(self, own_pid: int = 0) -> None:
+        """Put it on this process for good; needs no-new-privileges. Raises OSError."""
+        for at in self._pids:
+            self._buffer[at : at + 4] = struct.pack("I", own_pid)
+        kernel.syscall("seccomp", _SET_MODE_FILTER, 0, self._header)
 
 
 def refusing(machine: str, names: tuple[str, ...], number: int = errno.EPERM) -> bytes:

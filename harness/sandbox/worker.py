@@ -13,11 +13,14 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from . import wire
-from .program import Call, Execution, Program, Source, Stdio
+from .program import Call, Execution, Limits, Program, Source, Stdio
 from .spawn import Broken, Zygote
 from .verdict import merge
 
@@ -27,7 +30,8 @@ _CHECKER_REUSE = 200
 GRACE_S = 10.0
 #: How long a program that hung up may take to die, to learn what it died of.
 _LINGER_S = 0.02
-_CHECKER_LIMITS = {"memory_bytes": 4 << 30, "cpu_s": 1 << 20}
+#: Checkers live for many samples, so their CPU time is bounded by the clock instead.
+_CHECKER_LIMITS = Limits(memory_bytes=4 << 30).manifest() | {"cpu_s": 1 << 20}
 
 
 @dataclass(slots=True)
@@ -100,39 +104,37 @@ class Worker:
         sample.deadline = time.monotonic() + limits.wall_s + GRACE_S
         nonce = secrets.token_hex(16)
         common = {"job": sample.number, "wall_s": limits.wall_s}
-        checker = self._checker_for(program)
         ours, theirs = socket.socketpair()
-        spec = wire.spec_file(_candidate_spec(program, nonce))
+        with ours, theirs, _spec_file(_candidate_spec(program, nonce)) as spec:
+            judge = common | {"case": sample.case, "nonce": nonce}
+            self._ask_checker(program, judge, ours.fileno())
+            run = common | {"limits": _manifest(limits), "fork": program.allow_fork}
+            self._candidates.send(run, [theirs.fileno(), spec])
+
+    def _ask_checker(self, program: Program, job: dict[str, Any], channel: int) -> None:
+        """Send the checker a sample, and with it the test unless it has it already."""
+        if self._checker is not None and self._checker_uses >= _CHECKER_REUSE:
+            self._drop_checker()
+        checker = self._checker or self._new_checker()
+        key = (program.prompt, program.check, program.entry_point, program.limits)
         try:
-            with ours, theirs:
-                judge = common | {"case": sample.case, "nonce": nonce}
-                wire.send(checker, judge, [ours.fileno()])
-                run = common | {"limits": limits.manifest(), "fork": program.allow_fork}
-                self._candidates.send(run, [theirs.fileno(), spec])
+            if key == self._checker_key:
+                wire.send(checker, job, [channel])
+            else:
+                with _spec_file(_checker_spec(program)) as spec:
+                    wire.send(checker, job, [channel, spec])
         except wire.Closed as error:
             raise Broken("the checker is gone") from error
-        finally:
-            os.close(spec)
+        self._checker_key = key
         self._checker_uses += 1
 
-    def _checker_for(self, program: Program) -> socket.socket:
-        """The checker that holds this program's test: the one at hand, or a new one."""
-        key = (program.prompt, program.check, program.entry_point, program.limits)
-        if self._checker is not None:
-            if key == self._checker_key and self._checker_uses < _CHECKER_REUSE:
-                return self._checker
-            self._drop_checker()
+    def _new_checker(self) -> socket.socket:
         self._checker, theirs = socket.socketpair()
-        self._checker_key, self._checker_uses = key, 0
+        self._checker_key, self._checker_uses = None, 0
         self._checker_job += 1
-        limits = program.limits.manifest() | _CHECKER_LIMITS
-        run = {"job": self._checker_job, "wall_s": None, "limits": limits, "fork": False}
-        spec = wire.spec_file(_checker_spec(program))
-        try:
-            with theirs:
-                self._checkers.send(run, [theirs.fileno(), spec])
-        finally:
-            os.close(spec)
+        run = {"job": self._checker_job, "wall_s": None, "limits": _CHECKER_LIMITS, "fork": False}
+        with theirs:
+            self._checkers.send(run, [theirs.fileno()])
         return self._checker
 
     def _drop_checker(self) -> None:
@@ -147,7 +149,9 @@ class Worker:
             verdict, _ = wire.receive(checker)
         except wire.Closed as error:
             self._drop_checker()
-            raise Broken("the test's process died") from error
+            if sample is not None and sample.verdict is None:
+                raise Broken("the test's process died") from error
+            return None
         if sample is None or verdict["job"] != sample.number:
             raise Broken("the checker spoke out of turn")
         sample.verdict = verdict
@@ -170,13 +174,13 @@ class Worker:
         return self._next(sample)
 
     def _on_checker_end(self, end: dict[str, Any]) -> None:
-        """A checker that ended because it was told to is no news; any other is a failure."""
+        """A checker may end between samples, told to or retiring; within one it is a failure."""
         if end["end"] == "broken":
             raise Broken(str(end["note"]), before_program=True)
         if end["job"] == self._checker_job and self._checker is not None:
             self._checker.close()
             self._checker = None
-            if self._sample is not None:
+            if self._sample is not None and self._sample.verdict is None:
                 raise Broken("the test's process died")
 
     def _next(self, sample: _Sample) -> Execution | None:
@@ -201,6 +205,20 @@ class Worker:
             cpu_s=sum(cpu for _, cpu in sample.spent),
             detail=detail,
         )
+
+
+@contextmanager
+def _spec_file(spec: dict[str, Any]) -> Iterator[int]:
+    fd = wire.spec_file(spec)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@cache
+def _manifest(limits: Limits) -> dict[str, float]:
+    return limits.manifest()
 
 
 def _candidate_spec(program: Program, nonce: str) -> dict[str, Any]:

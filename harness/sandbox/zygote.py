@@ -26,15 +26,15 @@ from typing import Any
 from . import candidate, checker, kernel, wire
 from .places import PLACES, Place
 
-#: What programs import most; forked children then have it for nothing.
+#: What programs import most; forked children then have it for nothing. Not `random` and
+#: `threading` (nor what imports them): they make every fork dearer.
 PRELOAD = (
-    "abc bisect cmath collections collections.abc copy datetime decimal fractions functools "
-    "hashlib heapq io itertools json math operator random re statistics string struct "
-    "tempfile textwrap time traceback typing"
+    "abc bisect cmath collections collections.abc copy datetime decimal enum fractions functools "
+    "hashlib heapq io itertools json math operator re string struct textwrap time typing"
 ).split()
 _POLL_S = 0.25
 _READY = b"+"
-_MAINS: dict[str, Callable[[int, int], None]] = {
+_MAINS: dict[str, Callable[..., None]] = {
     "candidate": candidate.main,
     "checker": checker.main,
 }
