@@ -83,6 +83,7 @@ def _task(plan: TaskPlan) -> dict[str, Any]:
         "metrics": [dataclasses.asdict(m) for m in task.metrics],
         "verified": task.card.verified,
         "chance": task.card.chance,
+        "toy": task.card.toy,
     }
 
 

@@ -73,6 +73,8 @@ class Card:
     """Published scores, as proportions, by model name."""
     verified: str = "unverified: nothing compared"
     """`against ...` or `unverified: ...`; an unverified task does not gate unless the policy says so."""
+    toy: bool = False
+    """Made for toy models; wherever its figures are shown, the words "toy model" stand beside them."""
 
 
 @dataclass(frozen=True)

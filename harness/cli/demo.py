@@ -94,7 +94,6 @@ class Workroom:
                 self.out / "runs" / name,
                 options={"device": "cpu", "threads": 1},
                 label=name,
-                labels={"toy": "yes"},
                 fresh=self.fresh,
                 progress=update,
             )

@@ -54,6 +54,7 @@ def _card(measures: str, rule: str, chance: float = 0.0) -> Card:
         licence="Apache-2.0",
         items=ITEMS,
         chance=chance,
+        toy=True,
         verified=f"against the generator (right answers score 1, planted defects 0); {rule}",
     )
 
@@ -72,7 +73,11 @@ def _finish(score: Score, generation: Generation) -> Score:
     domain="instruction",
     groups=("pocket",),
     settings=GenerationSettings(max_tokens=56),
-    card=_card("following one or two constraints on a short text", "rules of IFEval, strict"),
+    card=_card(
+        "following one or two constraints on a short text",
+        "rules of IFEval, strict",
+        chance=1 / len(POCKET["instruction"].kinds),  # any brief text passes the kind `shorter`
+    ),
 )
 class PocketInstruction:
     """Short texts; an item is right when every constraint holds."""
