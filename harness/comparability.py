@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .errors import IncomparableRuns
+from .errors import DataError, IncomparableRuns
 from .tasks import resolve
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Manifest = Mapping[str, Any]
 
 _PINNED = ("version", "domain", "style", "data_hash", "repeats")
+_READ = ("domain", "items", "repeats", "metrics")
 _NOTED = ("backend", "packages", "hardware", "seed")
 
 
@@ -99,6 +100,24 @@ def compare(baseline: Manifest, candidate: Manifest, tasks: Iterable[str]) -> Di
         notes.append("prompts and settings of recorded answers are unknown and were not compared")
     notes += [line for task in common for line in _item_notes(task, *sides)]
     return Differences(tuple(refusals), tuple(notes))
+
+
+def check_manifest(run: RunLike) -> None:
+    """Refuse a run.json without what a gate reads.
+
+    Raises:
+        DataError: names the task and the missing entries.
+    """
+    tasks = run.manifest.get("tasks")
+    if not isinstance(tasks, Mapping):
+        raise DataError(f"The run.json of '{run.path}' lists no tasks; run the evaluation again.")
+    for name, task in tasks.items():
+        lacks = [key for key in _READ if key not in task]
+        if lacks:
+            raise DataError(
+                f"The run.json of '{run.path}' lacks {', '.join(lacks)} of task '{name}'; "
+                "run the evaluation again."
+            )
 
 
 def unfinished(run: RunLike, side: str) -> str | None:

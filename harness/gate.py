@@ -16,7 +16,14 @@ from typing import Any
 
 from .. import __version__
 from . import gate_words as words
-from .comparability import Differences, RunLike, chosen_tasks, compare, unfinished
+from .comparability import (
+    Differences,
+    RunLike,
+    check_manifest,
+    chosen_tasks,
+    compare,
+    unfinished,
+)
 from .errors import UnknownName
 from .gate_evidence import LOOKS, Evidence, gather, lacking
 from .gate_plan import Plan, domain_means, gating_tasks, plan, verified
@@ -48,9 +55,11 @@ def gate_runs(
     Raises:
         IncomparableRuns: the Runs were not made the same way (unless the policy only warns).
         UnknownName: no such target or suite.
-        DataError: a score table is damaged.
+        DataError: a score table or a run.json is damaged.
     """
     _check_target(target)
+    for run in (baseline, candidate):
+        check_manifest(run)
     domains = chosen_tasks(baseline.manifest, candidate.manifest, suites)
     differences = compare(baseline.manifest, candidate.manifest, domains)
     if policy.on_difference == "refuse":

@@ -19,7 +19,17 @@ from .policy import Policy
 from .statistics.decision import Decision
 from .verdict import Badge, Comparison, DomainVerdict, Side, TaskVerdict
 
-_SETTINGS = ("kind", "backend", "packages", "hardware", "seed", "git", "selection", "labels")
+_SETTINGS = (
+    "kind",
+    "backend",
+    "roles",
+    "packages",
+    "hardware",
+    "seed",
+    "git",
+    "selection",
+    "labels",
+)
 
 
 def side_of(run: RunLike, tasks: Sequence[str]) -> Side:

@@ -64,7 +64,7 @@ def test_required_domains_must_exist(key: str, tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_neither_a_file_nor_a_policy_says_so() -> None:
-    with pytest.raises(UsageError, match="no policy 'strickt'.*harm, release, strict"):
+    with pytest.raises(UsageError, match=r"no policy 'strickt'.*harm, release, strict"):
         Policy.load("strickt")
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from waterbed.harness.comparability import chosen_tasks, compare, unfinished
-from waterbed.harness.errors import IncomparableRuns, UnknownName
+from waterbed.harness.comparability import check_manifest, chosen_tasks, compare, unfinished
+from waterbed.harness.errors import DataError, IncomparableRuns, UnknownName
 
 Run = Callable[..., Any]
 
@@ -87,6 +87,8 @@ def test_prompt_hashes_of_different_item_sets_are_not_compared(run: Run) -> None
     old = run("a", math=[1, 0])
     new = old.changed("tasks/math/prompt_hash", "q").changed("tasks/math/items", 1)
     assert differences(old, new).refusals == ()
+    stopped = old.changed("tasks/math/prompt_hash", "q").changed("status", "stopped")
+    assert differences(old, stopped).refusals == ()
 
 
 def test_a_task_of_one_side_only_is_nothing_to_compare(run: Run) -> None:
@@ -107,7 +109,7 @@ def test_a_domain_chooses_all_its_tasks(run: Run) -> None:
 
 
 def test_a_suite_that_nobody_knows_is_refused_with_the_nearest(run: Run) -> None:
-    with pytest.raises(UnknownName, match="gsm8kk.*did you mean 'gsm8k'"):
+    with pytest.raises(UnknownName, match=r"gsm8kk.*did you mean 'gsm8k'"):
         chosen_tasks(run("a", math=[1]).manifest, run("b", math=[1]).manifest, ["gsm8kk"])
 
 
@@ -115,6 +117,15 @@ def test_a_partial_run_is_refused_with_the_command_that_completes_it(run: Run) -
     said = unfinished(run("a", math=[1]).changed("status", "partial"), "candidate")
     assert said is not None
     assert "`waterbed eval ckpt/a --suites math --out runs/a`" in said
+
+
+def test_a_manifest_without_what_a_gate_reads_is_named(run: Run) -> None:
+    broken = run("a", math=[1])
+    del broken.manifest["tasks"]["math"]["items"]
+    with pytest.raises(DataError, match=r"runs/a' lacks items of task 'math'"):
+        check_manifest(broken)
+    with pytest.raises(DataError, match="lists no tasks"):
+        check_manifest(run("b").changed("tasks", None))
 
 
 @pytest.mark.parametrize("status", ["complete", "stopped"])

@@ -76,7 +76,7 @@ def test_a_loss_on_one_domain_is_a_regression_and_is_named(runs: Runs) -> None:
 
 
 def test_a_small_loss_everywhere_is_caught_by_the_mean_over_domains(runs: Runs) -> None:
-    diffuse = {name: (1000, 600, 52, 30) for name in CALM}
+    diffuse = dict.fromkeys(CALM, (1000, 600, 52, 30))
     verdict = gate_runs(*runs(**diffuse), Policy(margins=dict.fromkeys(CALM, 5)))
     assert all(d.badge != "fail" for d in verdict.domain_list)
     assert verdict.pooled is not None
@@ -104,7 +104,7 @@ def test_strict_is_inconclusive_on_ninety_nine_items(runs: Runs) -> None:
 
 
 def test_strict_passes_only_where_losses_beyond_the_margin_are_excluded(runs: Runs) -> None:
-    large = {name: (4000, 2500, 100, 100) for name in ("math", "code", "safety")}
+    large = dict.fromkeys(("math", "code", "safety"), (4000, 2500, 100, 100))
     verdict = gate_runs(*runs(**large), Policy(name="strict"))
     assert (verdict.exit_code, verdict.headline) == (0, "PASS")
     undecided = gate_runs(*runs(**{**large, "code": (4000, 2500, 200, 90)}), Policy(name="strict"))
@@ -157,6 +157,7 @@ def test_a_domain_at_its_floor_cannot_lose_and_cannot_vouch(runs: Runs) -> None:
     low = calm(code=(164, 0, 0, 0))
     verdict = gate_runs(*runs(**low), Policy())
     assert "at_floor" in verdict.domains["code"].flags
+    assert verdict.domains["code"].badge == "inconclusive"
     assert (verdict.exit_code, verdict.family_size) == (0, 7)
     target = gate_runs(*runs(**low), Policy(), target="code")
     assert target.exit_code == 3
@@ -280,6 +281,24 @@ def test_a_stopped_run_can_prove_a_loss_but_not_its_absence(runs: Runs) -> None:
     verdict = gate_runs(calm_old, short, Policy())
     assert verdict.exit_code == 3
     assert "stopped" in verdict.domains["math"].flags
+
+
+def test_a_loss_seen_when_a_run_was_stopped_must_outweigh_ten_looks(runs: Runs) -> None:
+    whole = gate_runs(*runs(math=(1000, 800, 100, 68)), Policy())
+    assert whole.exit_code == 1
+    old, new = runs(math=(1319, 800, 100, 68))
+    late = [str(i) for i in range(1000, 1319)]
+    stopped = new.changed("status", "stopped").without(lambda t: t["sample_id"].isin(late))
+    verdict = gate_runs(old, stopped, Policy())
+    assert verdict.domains["math"].comparison.p_loss == whole.domains["math"].comparison.p_loss
+    assert verdict.exit_code == 3
+    old, new = runs(math=(1319, 800, 105, 69))
+    stopped = new.changed("status", "stopped").without(lambda t: t["sample_id"].isin(late))
+    alone = gate_runs(old, stopped, Policy()).domains["math"]
+    assert alone.comparison.p_loss is not None
+    assert alone.p_holm is not None
+    assert alone.comparison.p_loss < 0.005 < 0.05 < alone.p_holm
+    assert alone.badge == "inconclusive"
 
 
 def test_an_unverified_task_is_shown_and_does_not_gate(runs: Runs) -> None:
