@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .program import Call, Execution, Limits, Program
-from .spawn import Broken
+from .spawn import ENVIRONMENT, Broken
 from .worker import Worker
 
 _LIMITS = Limits(wall_s=10.0)
@@ -80,8 +80,7 @@ def attacks(folder, port, pid, known):
     attempt("sees the environment", lambda: set(os.environ) - set(known))
     return worked
 """
-_KNOWN = "HOME LANG LC_CTYPE OMP_NUM_THREADS OPENBLAS_NUM_THREADS PATH TMPDIR".split()
-_KNOWN += ["PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED"]
+_KNOWN = [*ENVIRONMENT, "HOME", "TMPDIR", "LC_CTYPE"]
 
 
 def check(worker: Worker) -> None:
@@ -99,7 +98,9 @@ def check(worker: Worker) -> None:
 
 def _check_attacks(worker: Worker, folder: str, port: int) -> None:
     arguments = f"{folder!r}, {port}, {os.getpid()}, {_KNOWN!r}"
-    test = f"def check(attacks):\n    worked = attacks({arguments})\n    assert not worked, worked\n"
+    test = (
+        f"def check(attacks):\n    worked = attacks({arguments})\n    assert not worked, worked\n"
+    )
     result = run_one(worker, Program("", _ATTACKS, Call(test), "attacks", _LIMITS))
     if not result.passed:
         raise Broken(f"{worker.level}: {result.outcome}, {result.detail}")

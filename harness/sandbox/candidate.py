@@ -49,8 +49,8 @@ def _run_script(channel: int, spec: dict[str, Any]) -> None:
     os.dup2(channel, 0)
     os.dup2(channel, 1)
     os.close(channel)
-    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape")
-    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape")
+    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
     module = _module("__main__")
     try:
         exec(compile(spec["source"], "<candidate>", "exec"), module.__dict__)

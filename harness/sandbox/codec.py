@@ -55,33 +55,33 @@ class Encoder:
         self.export = export
         self.depth = depth
 
-    def text(self, value: Any) -> bytes:
-        """`value`, made of lists, strings and `node` results, as JSON bytes."""
-        return json.dumps(value, separators=(",", ":")).encode()
+    def text(self, message: Any) -> bytes:
+        """A message, made of lists, strings and results of `node`, as JSON bytes."""
+        return json.dumps(message, separators=(",", ":")).encode()
 
     def node(self, value: Any, room: int | None = None) -> Any:
         """The JSON form of one value. Raises BadValue when it is nested too deeply."""
         kind = type(value)
         if kind in PLAIN:
-            if kind is int and value.bit_length() > _LONG_INT_BITS:
-                return {"i": hex(value)}
-            return value
+            long = kind is int and value.bit_length() > _LONG_INT_BITS
+            return {"int": hex(value)} if long else value
+        if kind in _SCALARS:
+            tag, write = _SCALARS[kind]
+            return {tag: write(value)}
         room = self.depth if room is None else room
         if room == 0:
             raise BadValue(f"a value nested deeper than {self.depth} levels")
         if kind is list:
             return self._items(value, room)
-        writer = _WRITERS.get(kind)
-        return writer(self, value, room) if writer else self._other(value, room)
+        if kind in _CONTAINERS:
+            tag, unpack = _CONTAINERS[kind]
+            return {tag: self._items(unpack(value), room)}
+        return self._other(value, room)
 
-    def _items(self, values: Any, room: int) -> list[Any]:
-        values = list(values)
-        if PLAIN.issuperset(map(type, values)) and not _long_ints(values):
+    def _items(self, values: list[Any], room: int) -> list[Any]:
+        if PLAIN.issuperset(map(type, values)) and not any(map(_is_long_int, values)):
             return values
         return [self.node(value, room - 1) for value in values]
-
-    def _pairs(self, value: Any, room: int) -> Any:
-        return {"d": self._items([x for pair in value.items() for x in pair], room)}
 
     def _other(self, value: Any, room: int) -> Any:
         for base, reduce in _BASES:
@@ -89,15 +89,14 @@ class Encoder:
                 return self.node(reduce(value), room)
         if isinstance(value, type):
             builtin = getattr(builtins, value.__name__, None) is value
-            return {"k": value.__name__} if builtin else self._opaque(value)
+            return {"type" if builtin else "opaque": value.__name__[:80]}
         if _is_numpy_scalar(type(value)):
             return self.node(value.item(), room - 1)
         if isinstance(value, Iterator):
-            return {"I": self.export(value.__next__)}
-        return {"F": self.export(value)} if callable(value) else self._opaque(value)
-
-    def _opaque(self, value: Any) -> Any:
-        return {"o": type(value).__name__[:80]}
+            return {"iterator": self.export(value.__next__)}
+        if callable(value):
+            return {"function": self.export(value)}
+        return {"opaque": type(value).__name__[:80]}
 
 
 class Decoder:
@@ -118,8 +117,6 @@ class Decoder:
         """The value of one node; raises BadValue on anything malformed."""
         try:
             return self._value(node, self.depth + 1)
-        except BadValue:
-            raise
         except (ValueError, TypeError, KeyError, ArithmeticError, AttributeError) as error:
             raise BadValue(f"not a value: {type(error).__name__}") from None
 
@@ -129,19 +126,22 @@ class Decoder:
         if type(node) is not dict:
             return node
         ((tag, body),) = node.items()
-        return _READERS[tag](self, body, room)
+        if tag in _READ_SCALAR:
+            return _READ_SCALAR[tag](body)
+        if tag == "function":
+            return self.remote(body)
+        if tag == "iterator":
+            return self._iterate(self.remote(body))
+        return _READ_CONTAINER[tag](self._items(body, room))
 
     def _items(self, nodes: Any, room: int) -> list[Any]:
-        if type(nodes) is not list:
-            raise BadValue("not a value: no list")
-        if room == 0:
-            raise BadValue(f"a value nested deeper than {self.depth} levels")
+        if type(nodes) is not list or room == 0:
+            raise BadValue(f"no list, or one nested deeper than {self.depth} levels")
         if PLAIN.issuperset(map(type, nodes)):
             return nodes.copy()
         return [self._value(node, room - 1) for node in nodes]
 
-    def _iterate(self, handle: int) -> Iterator[Any]:
-        following = self.remote(handle)
+    def _iterate(self, following: Callable[[], Any]) -> Iterator[Any]:
         while True:
             try:
                 item = following()
@@ -150,36 +150,74 @@ class Decoder:
             yield item
 
 
-def _long_ints(values: list[Any]) -> bool:
-    return any(type(v) is int and v.bit_length() > _LONG_INT_BITS for v in values)
+def _is_long_int(value: Any) -> bool:
+    return type(value) is int and value.bit_length() > _LONG_INT_BITS
 
 
 def _is_numpy_scalar(kind: type) -> bool:
     return any(base.__module__ == "numpy" and base.__name__ == "generic" for base in kind.__mro__)
 
 
+def _flat(value: dict[Any, Any]) -> list[Any]:
+    return [part for pair in value.items() for part in pair]
+
+
 def _pairs(flat: list[Any]) -> dict[Any, Any]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-_MOMENTS: dict[str, Any] = {"datetime": datetime, "date": date, "time": time}
+def _builtin_type(name: Any) -> type:
+    found = getattr(builtins, name)
+    if not isinstance(found, type):
+        raise BadValue("a builtin that is no type")
+    return found
 
-_WRITERS: dict[type, Callable[[Encoder, Any, int], Any]] = {
-    tuple: lambda e, v, room: {"t": e._items(v, room)},
-    set: lambda e, v, room: {"s": e._items(v, room)},
-    frozenset: lambda e, v, room: {"f": e._items(v, room)},
-    deque: lambda e, v, room: {"Q": [e._items(v, room), v.maxlen]},
-    dict: Encoder._pairs,
-    bytes: lambda e, v, room: {"b": v.decode("latin-1")},
-    bytearray: lambda e, v, room: {"B": v.decode("latin-1")},
-    complex: lambda e, v, room: {"c": [v.real, v.imag]},
-    range: lambda e, v, room: {"r": [e.node(x) for x in (v.start, v.stop, v.step)]},
-    Fraction: lambda e, v, room: {"q": [e.node(v.numerator), e.node(v.denominator)]},
-    Decimal: lambda e, v, room: {"D": str(v)},
-    timedelta: lambda e, v, room: {"S": [v.days, v.seconds, v.microseconds]},
-    type(...): lambda e, v, room: {"k": "Ellipsis"},
-    **{kind: lambda e, v, room: {"T": [type(v).__name__, v.isoformat()]} for kind in (date, time)},
-    datetime: lambda e, v, room: {"T": ["datetime", v.isoformat()]},
+
+#: kind -> (tag, value to JSON), for kinds that hold no other values.
+_SCALARS: dict[type, tuple[str, Callable[[Any], Any]]] = {
+    bytes: ("bytes", lambda v: v.decode("latin-1")),
+    bytearray: ("bytearray", lambda v: v.decode("latin-1")),
+    complex: ("complex", lambda v: [v.real, v.imag]),
+    Decimal: ("decimal", str),
+    date: ("date", date.isoformat),
+    time: ("time", time.isoformat),
+    datetime: ("datetime", datetime.isoformat),
+    timedelta: ("timedelta", lambda v: [v.days, v.seconds, v.microseconds]),
+    type(...): ("ellipsis", lambda _: None),
+}
+_READ_SCALAR: dict[str, Callable[[Any], Any]] = {
+    "int": lambda body: int(body, 16),
+    "bytes": lambda body: body.encode("latin-1"),
+    "bytearray": lambda body: bytearray(body.encode("latin-1")),
+    "complex": lambda body: complex(*map(float, body)),
+    "decimal": Decimal,
+    "date": date.fromisoformat,
+    "time": time.fromisoformat,
+    "datetime": datetime.fromisoformat,
+    "timedelta": lambda body: timedelta(*body),
+    "ellipsis": lambda _: ...,
+    "type": _builtin_type,
+    "opaque": lambda body: Opaque(str(body)[:80]),
+}
+
+#: kind -> (tag, value to the list of values it is made of); and back.
+_CONTAINERS: dict[type, tuple[str, Callable[[Any], list[Any]]]] = {
+    tuple: ("tuple", list),
+    set: ("set", list),
+    frozenset: ("frozenset", list),
+    dict: ("dict", _flat),
+    deque: ("deque", lambda v: [v.maxlen, *v]),
+    range: ("range", lambda v: [v.start, v.stop, v.step]),
+    Fraction: ("fraction", lambda v: [v.numerator, v.denominator]),
+}
+_READ_CONTAINER: dict[str, Callable[[list[Any]], Any]] = {
+    "tuple": tuple,
+    "set": set,
+    "frozenset": frozenset,
+    "dict": _pairs,
+    "deque": lambda items: deque(items[1:], items[0]),
+    "range": lambda items: range(*items),
+    "fraction": lambda items: Fraction(*items),
 }
 
 #: Subclasses of these are honest uses (Counter, namedtuple, IntEnum); they cross as their base.
@@ -197,31 +235,3 @@ _BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (type({}.items()), set),
     (type({}.values()), iter),
 )
-
-_READERS: dict[str, Callable[[Decoder, Any, int], Any]] = {
-    "t": lambda d, b, room: tuple(d._items(b, room)),
-    "s": lambda d, b, room: set(d._items(b, room)),
-    "f": lambda d, b, room: frozenset(d._items(b, room)),
-    "Q": lambda d, b, room: deque(d._items(b[0], room), b[1]),
-    "d": lambda d, b, room: _pairs(d._items(b, room)),
-    "b": lambda d, b, room: b.encode("latin-1"),
-    "B": lambda d, b, room: bytearray(b.encode("latin-1")),
-    "c": lambda d, b, room: complex(float(b[0]), float(b[1])),
-    "r": lambda d, b, room: range(*d._items(b, room)),
-    "q": lambda d, b, room: Fraction(*d._items(b, room)),
-    "D": lambda d, b, room: Decimal(b),
-    "S": lambda d, b, room: timedelta(*b),
-    "T": lambda d, b, room: _MOMENTS[b[0]].fromisoformat(b[1]),
-    "i": lambda d, b, room: int(b, 16),
-    "k": lambda d, b, room: _builtin(b),
-    "F": lambda d, b, room: d.remote(b),
-    "I": lambda d, b, room: d._iterate(b),
-    "o": lambda d, b, room: Opaque(str(b)[:80]),
-}
-
-
-def _builtin(name: str) -> Any:
-    value = getattr(builtins, name)
-    if value is not ... and not isinstance(value, type):
-        raise BadValue(f"not a value: builtin {name[:80]!r}")
-    return value

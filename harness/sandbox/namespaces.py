@@ -27,11 +27,10 @@ _NO_EXECUTABLES = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
 SCRATCH = "/tmp"
 
 
-def enter(control: int, staging: str, paths: list[str], uid: int | None) -> int:
+def enter(staging: str, paths: list[str], uid: int | None) -> int:
     """Move into fresh namespaces; returns in the new process 1 only.
 
     Args:
-        control: the one descriptor, beside 0 to 2, that the new process keeps.
         staging: an empty folder on which the new root is built.
         paths: host folders to show.
         uid: whom to become first, when started as root.

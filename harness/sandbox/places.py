@@ -51,9 +51,8 @@ class Namespaces:
         self.kept: list[int] = []
         self._disposable = config["role"] == "candidate"
         self._shared_tasks = _shared_tasks(config["uid"], os.uname().release)
-        self._namespace = namespaces.enter(
-            config["control"], config["folder"], needed_paths(config["packages"]), config["uid"]
-        )
+        paths = needed_paths(config["packages"])
+        self._namespace = namespaces.enter(config["folder"], paths, config["uid"])
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         network = landlock.network_ruleset()
         if network is not None:
@@ -74,8 +73,8 @@ class Namespaces:
         kernel.drop_capabilities()
         self._filters[fork].install(os.getpid())
 
-    def over_limit(self, limits: dict[str, Any]) -> bool:
-        return False  # the file systems have their own sizes
+    def over_limit(self, limits: dict[str, Any]) -> bool:  # noqa: ARG002
+        return False  # the file systems have sizes of their own
 
     def tidy(self) -> None:
         """Nothing to do: everything went with the child's namespaces."""

@@ -293,7 +293,9 @@ def ladder() -> dict[Level, str]:
 def _candidates(level: str, unsafe: bool) -> tuple[Level, ...]:
     """The levels to try, best first. Raises NoSandbox where none may be."""
     if sys.platform != "linux":
-        raise NoSandbox(f"{_NOT_LINUX}; run the evaluation on Linux, in a virtual machine or a container.")
+        raise NoSandbox(
+            f"{_NOT_LINUX}; run the evaluation on Linux, in a virtual machine or a container."
+        )
     if level == _UNSAFE and not unsafe:
         raise NoSandbox(
             "Level L1 isolates nothing, so model-written code would run with your rights; "

@@ -115,7 +115,7 @@ class Filter:
     def install(self, own_pid: int = 0) -> None:
         """Put it on this process for good; needs no-new-privileges. Raises OSError."""
         for at in self._pids:
-            self._buffer[at : at + 4] = struct.pack("I", own_pid)
+            struct.pack_into("I", self._buffer, at, own_pid)
         kernel.syscall("seccomp", _SET_MODE_FILTER, 0, self._header)
 
 
@@ -188,5 +188,3 @@ def _no_address() -> Rule:
     no, low = _refuse(errno.EPERM), _low_word(4)
     high = (_LD, 0, 0, low[3] + 4)
     return [low, (_JEQ, 1, 0, 0), no, high, (_JEQ, 1, 0, 0), no, _ALLOW]
-
-

@@ -21,6 +21,15 @@ from . import scratch, wire
 Role = Literal["candidate", "checker"]
 _START_S = 20.0
 _BOOT = Path(__file__).with_name("boot.py")
+#: All of a zygote's environment; it adds HOME and TMPDIR itself.
+ENVIRONMENT = {
+    "LANG": "C.UTF-8",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PATH": "/usr/bin:/bin",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONHASHSEED": "0",
+}
 _UIDS_APART = 100_000
 #: Ids that no account has, on machines where all 32 bits are there.
 _FIRST_UID = 1_900_000_000
@@ -100,20 +109,12 @@ def _launch(fd: int) -> subprocess.Popen[bytes]:
 
     -P -s -S and an environment made here do what -I does, which would ignore PYTHONHASHSEED.
     """
-    environment = {
-        "LANG": "C.UTF-8",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PATH": "/usr/bin:/bin",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONHASHSEED": "0",
-    }
     return subprocess.Popen(
         [sys.executable, "-P", "-s", "-S", str(_BOOT), str(fd)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=environment,
+        env=ENVIRONMENT,
         cwd="/",
         pass_fds=(fd,),
         start_new_session=True,

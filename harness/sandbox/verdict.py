@@ -44,9 +44,8 @@ def _after_pass(program: Program, end: dict[str, Any]) -> tuple[Outcome, str]:
 
 
 def _over_cpu(program: Program, end: dict[str, Any]) -> bool:
-    return end["signal"] == signal.SIGXCPU or (
-        end["signal"] == signal.SIGKILL and end["cpu_s"] >= program.limits.cpu_s
-    )
+    killed = bool(end["signal"] == signal.SIGKILL and end["cpu_s"] >= program.limits.cpu_s)
+    return killed or bool(end["signal"] == signal.SIGXCPU)
 
 
 def _name(number: int) -> str:

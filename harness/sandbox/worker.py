@@ -87,7 +87,8 @@ class Worker:
         if sock is self._candidates.control:
             return self._on_end(self._candidates.receive())
         if sock is self._checkers.control:
-            return self._on_checker_end(self._checkers.receive())
+            self._on_checker_end(self._checkers.receive())
+            return None
         return self._on_verdict(sock)
 
     def close(self) -> None:
@@ -188,9 +189,7 @@ class Worker:
         if sample.end is None or sample.verdict is None:
             return None
         outcome, detail = merge(sample.program, sample.end, sample.verdict)
-        sample.spent.append(
-            (sample.end["wall_s"], sample.end["cpu_s"] + sample.verdict["cpu_s"])
-        )
+        sample.spent.append((sample.end["wall_s"], sample.end["cpu_s"] + sample.verdict["cpu_s"]))
         check = sample.program.check
         if outcome == "passed" and isinstance(check, Stdio) and sample.case + 1 < len(check.cases):
             sample.case += 1

@@ -29,9 +29,10 @@ from .places import PLACES, Place
 #: What programs import most; forked children then have it for nothing. Not `random` and
 #: `threading` (nor what imports them): they make every fork dearer.
 PRELOAD = (
-    "abc bisect cmath collections collections.abc copy datetime decimal enum fractions functools "
-    "hashlib heapq io itertools json math operator re string struct textwrap time typing"
-).split()
+    *("abc", "bisect", "cmath", "collections", "collections.abc", "copy", "datetime", "decimal"),
+    *("enum", "fractions", "functools", "hashlib", "heapq", "io", "itertools", "json", "math"),
+    *("operator", "re", "string", "struct", "textwrap", "time", "typing"),
+)
 _POLL_S = 0.25
 _READY = b"+"
 _MAINS: dict[str, Callable[..., None]] = {
@@ -45,7 +46,7 @@ def main(control_fd: int) -> None:
     control = socket.socket(fileno=control_fd)
     config, _ = wire.receive(control)
     try:
-        place = PLACES[config["level"]]({**config, "control": control_fd})
+        place = PLACES[config["level"]](config)
         _warm_up(config["packages"], place.scratch)
     except OSError as error:
         wire.send(control, {"broken": f"{config['level']}: {error}"})
