@@ -5,6 +5,7 @@ The command line is a thin coat over these. They print nothing; progress goes to
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,24 +66,24 @@ def evaluate(
     plans = [_plan(t, limit, repeats, seed, (looks or {}).get(t.name, ())) for t in tasks]
     given = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
     out = Path(out)
-    engine = make_backend(backend, given, _kept_options(out, options or {}, fresh))
-    try:
+    with contextlib.ExitStack() as opened:
+        backends = _other_roles(tasks, judges or {}, opened)
+        engine = make_backend(backend, given, _kept_options(out, options or {}, fresh))
+        opened.callback(engine.close)
+        backends["candidate"] = engine
         entry = manifest.build(
             kind="eval",
             label=label or given.path.name,
             plans=plans,
-            backend=engine,
+            backends=backends,
             checkpoint=given,
             seed=seed,
             selection={"suites": list(suites), "limit": limit},
             labels=labels,
         )
-        backends: dict[Role, Backend] = {"candidate": engine, **(judges or {})}
         shared = AnswerCache() if cache and isinstance(backend, str) else None
         with RunWriter(out, entry, fresh=fresh) as writer:
             return _run(writer, plans, backends, shared, seed, stop, progress)
-    finally:
-        engine.close()
 
 
 def score(
@@ -90,6 +91,7 @@ def score(
     responses: str | Path,
     out: str | Path,
     *,
+    items: str | Path | None = None,
     judges: Mapping[Role, Backend] | None = None,
     limit: int | None = None,
     fresh: bool = True,
@@ -101,6 +103,7 @@ def score(
     Args:
         suite: one task name.
         responses: JSONL of `{id, response, repeat?}`, (id, repeat) unique.
+        items: problems in the suite's own format, instead of its official ones.
         limit: only the first so many items in hash order; responses to others are passed over.
 
     Raises:
@@ -111,7 +114,8 @@ def score(
     tasks = resolve([suite])
     if len(tasks) != 1:
         raise UsageError(f"'{suite}' names {len(tasks)} tasks; score one of them at a time.")
-    task = tasks[0]
+    task = tasks[0] if items is None else tasks[0].on(Path(items))
+    tasks = (task,)
     if task.multi_turn:
         raise UsageError(
             f"Task '{task.name}' is multi-turn; recorded single answers cannot score it."
@@ -119,18 +123,20 @@ def score(
     backend = ReplayBackend(Path(responses))
     _refuse_unknown_ids(task, backend.ids, responses)
     plans = [_plan(task, limit, backend.repeats, 0, ())]
-    entry = manifest.build(
-        kind="score",
-        label=label or Path(responses).stem,
-        plans=plans,
-        backend=backend,
-        checkpoint=None,
-        seed=0,
-        selection={"suites": [suite], "limit": limit},
-    )
-    with RunWriter(Path(out), entry, fresh=fresh) as writer:
-        backends: dict[Role, Backend] = {"candidate": backend, **(judges or {})}
-        return _run(writer, plans, backends, None, 0, None, progress)
+    with contextlib.ExitStack() as opened:
+        backends = _other_roles(tasks, judges or {}, opened)
+        backends["candidate"] = backend
+        entry = manifest.build(
+            kind="score",
+            label=label or Path(responses).stem,
+            plans=plans,
+            backends=backends,
+            checkpoint=None,
+            seed=0,
+            selection={"suites": [suite], "limit": limit},
+        )
+        with RunWriter(Path(out), entry, fresh=fresh) as writer:
+            return _run(writer, plans, backends, None, 0, None, progress)
 
 
 def gate(
@@ -169,6 +175,23 @@ def make_backend(
 
         return TransformersBackend(checkpoint, **options)
     raise UnknownName.of("backend", backend, ["transformers"])
+
+
+def _other_roles(
+    tasks: Sequence[Task], given: Mapping[Role, Backend], opened: contextlib.ExitStack
+) -> dict[Role, Backend]:
+    """The backends besides the candidate's; a sandbox is opened where a task needs one.
+
+    Raises:
+        NoSandbox: programs are to be run and no isolation level works here.
+    """
+    others = dict(given)
+    if "sandbox" not in others and any("sandbox" in t.roles for t in tasks):
+        from .backends.sandbox import SandboxBackend
+
+        others["sandbox"] = sandbox = SandboxBackend()
+        opened.callback(sandbox.close)
+    return others
 
 
 def _kept_options(out: Path, options: Mapping[str, Any], fresh: bool) -> dict[str, Any]:

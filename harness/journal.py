@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from .backends.base import Ticket
 from .errors import StoreError
-from .records import Answer, Choice, Generation, Role, content_hash
+from .records import Answer, Choice, Execute, Generation, Role, content_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ def answer_key(role: Role, identity: str, ticket: Ticket) -> str:
 
 
 def shared_key(role: Role, identity: str, ticket: Ticket) -> str | None:
-    """The key across Runs: without the place of the request, and only where decoding is greedy."""
-    if not ticket.settings.greedy:
+    """The key across Runs: without the request's place, and only for what a model says greedily."""
+    if not ticket.settings.greedy or isinstance(ticket.request, Execute):
         return None
     return content_hash(_asked(role, identity, ticket), digits=40)
 
@@ -72,7 +72,7 @@ def decode_answer(data: Mapping[str, Any]) -> Answer:
     if kind == "Execution":
         from .sandbox.program import Execution
 
-        return Execution(**fields)
+        return Execution.from_json(fields)
     raise KeyError(kind)
 
 

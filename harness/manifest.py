@@ -18,6 +18,7 @@ from typing import Any
 
 from .backends.base import Backend
 from .checkpoints import Checkpoint
+from .records import Role
 from .run import SCHEMA_VERSION
 from .runner import TaskPlan
 
@@ -32,7 +33,7 @@ def build(
     kind: str,
     label: str,
     plans: Sequence[TaskPlan],
-    backend: Backend,
+    backends: Mapping[Role, Backend],
     checkpoint: Checkpoint | None,
     seed: int,
     selection: Mapping[str, Any],
@@ -46,7 +47,8 @@ def build(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "checkpoint": _checkpoint(checkpoint),
         "tasks": {p.task.name: _task(p) for p in plans},
-        "backend": dict(backend.describe()),
+        "backend": dict(backends["candidate"].describe()),
+        "roles": {r: dict(b.describe()) for r, b in backends.items() if r != "candidate"},
         "seed": seed,
         "selection": dict(selection),
         "labels": dict(labels or {}),

@@ -150,7 +150,10 @@ def _task_results(task: Task, all_scores: Mapping[ScoreKey, Score]) -> dict[str,
         for metric, seen in sorted(values.items())
     }
     reasons = Counter(s.reason for s in scores.values() if s.scored and s.reason)
-    scored = [s for s in scores.values() if s.scored]
+    scored: dict[str, list[Score]] = {}
+    for key, score in scores.items():
+        if score.scored:
+            scored.setdefault(key[1], []).append(score)
     extra = dict(task.aggregate(scored)) if scored else {}
     return {**shown, "notes": dict(sorted(reasons.items())), "extra": extra}
 

@@ -9,8 +9,10 @@ requests that returns a Score. Generators are pure: no clock, no unseeded random
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import GeneratorType
 from typing import Any, Literal, Protocol, TypeVar, cast
 
@@ -23,6 +25,7 @@ from .records import (
     Generation,
     GenerationSettings,
     Prompt,
+    Role,
     Sample,
     Score,
     content_hash,
@@ -89,8 +92,10 @@ class Task:
     settings: GenerationSettings
     repeats: int
     groups: tuple[str, ...]
+    roles: tuple[Role, ...]
+    """Who answers besides the candidate: `sandbox`, `judge`, `user`."""
     card: Card
-    factory: Callable[[], Any]
+    factory: Callable[..., Any]
 
     @functools.cached_property
     def body(self) -> Any:
@@ -100,7 +105,7 @@ class Task:
     @property
     def multi_turn(self) -> bool:
         """Whether one answer is not enough to score a sample."""
-        return hasattr(self.factory, "converse")
+        return hasattr(getattr(self.factory, "func", self.factory), "converse")
 
     @functools.cached_property
     def items(self) -> tuple[Sample, ...]:
@@ -142,10 +147,22 @@ class Task:
             )
         return _graded(cast(SingleTurn, self.body), sample, generation)
 
-    def aggregate(self, scores: Sequence[Score]) -> Mapping[str, float]:
-        """Extra numbers over all samples, beyond the mean of each metric."""
+    def aggregate(self, scores: Mapping[str, Sequence[Score]]) -> Mapping[str, float]:
+        """Extra numbers beyond the mean of each metric, from the scores of each sample id."""
         extra = getattr(self.body, "aggregate", None)
         return extra(scores) if extra else {}
+
+    def on(self, items: Path) -> Task:
+        """The same benchmark on a user's file of problems in its format.
+
+        Raises:
+            UsageError: the benchmark reads no such files.
+        """
+        if "items" not in inspect.signature(self.factory).parameters:
+            raise UsageError(
+                f"Suite '{self.name}' does not read problems from a file; leave out --items."
+            )
+        return replace(self, factory=functools.partial(self.factory, items=items))
 
 
 def _one_turn(body: SingleTurn, sample: Sample) -> Conversation:
@@ -173,6 +190,7 @@ def task(
     settings: GenerationSettings = GenerationSettings(),
     repeats: int = 1,
     groups: Sequence[str] = (),
+    roles: Sequence[Role] = (),
     card: Card | None = None,
 ) -> Callable[[T], T]:
     """Register a class as a benchmark under `name`.
@@ -196,6 +214,7 @@ def task(
                 settings=settings,
                 repeats=repeats,
                 groups=tuple(groups),
+                roles=tuple(roles),
                 card=shown,
                 factory=cls,
             ),

@@ -125,10 +125,10 @@ class IFEval:
             asked["instructions"], asked["arguments"], generation, self.splitter()
         )
 
-    def aggregate(self, scores: Sequence[Score]) -> Mapping[str, float]:
+    def aggregate(self, scores: Mapping[str, Sequence[Score]]) -> Mapping[str, float]:
         """Accuracy over instructions, strict and loose, and strict over each kind of instruction."""
         verdicts: defaultdict[str, list[bool]] = defaultdict(list)
-        for detail in (score.detail for score in scores if score.scored):
+        for detail in (score.detail for own in scores.values() for score in own):
             verdicts["inst_strict"] += detail["strict"]
             verdicts["inst_loose"] += detail["loose"]
             for kind, followed in zip(detail["instructions"], detail["strict"], strict=True):

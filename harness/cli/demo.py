@@ -46,9 +46,9 @@ def demo(
     with _step("pre-train the base (once; kept in the cache)") as update:
         base = pocket.base_checkpoint(_as_stage_progress(update), seed=seed)
     before = room.evaluate(base, "base")
-    alone = room.train(base, "maths-alone", pocket.MATHS_ALONE)
+    alone = room.train(base, "maths-alone", pocket.MATH_ALONE)
     first = room.gate(before, room.evaluate(alone, "maths-alone"), "1-maths-alone")
-    mixed = room.train(base, "maths-with-replay", pocket.MATHS_WITH_REPLAY)
+    mixed = room.train(base, "maths-with-replay", pocket.MATH_WITH_REPLAY)
     second = room.gate(before, room.evaluate(mixed, "maths-with-replay"), "2-maths-with-replay")
     _tell(first, second, time.monotonic() - began)
     for name in ("1-maths-alone", "2-maths-with-replay"):

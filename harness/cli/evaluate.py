@@ -78,6 +78,9 @@ def eval_(
 def score(
     suite: Annotated[str, typer.Argument(help="The task the answers belong to.")],
     responses: Annotated[Path, typer.Option(help="JSONL of {id, response, repeat?}.")],
+    items: Annotated[
+        Path | None, typer.Option(help="Problems in the suite's format, instead of its own.")
+    ] = None,
     out: Out = None,
     limit: Limit = None,
     label: Annotated[str | None, typer.Option(help="How pages call this Run.")] = None,
@@ -88,7 +91,9 @@ def score(
 
     where = out or default_out("score", suite, responses.stem)
     with progress(f"score {suite}") as update:
-        run = score_(suite, responses, where, limit=limit, label=label, progress=update)
+        run = score_(
+            suite, responses, where, items=items, limit=limit, label=label, progress=update
+        )
     show(run, as_json=json_)
 
 
