@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 import waterbed
 
 PACKAGE = Path(waterbed.__file__).parent

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from waterbed.harness.checkpoints import Checkpoint
 
 ROOT = Path(__file__).parent.parent
@@ -84,9 +85,7 @@ made = stages.get("round").run(base, StageContext(Path("rounded")))
 assert made.parent == base.digest and made.digest != base.digest
 """
     (folder / "use.py").write_text(code + use)
-    done = subprocess.run(
-        [sys.executable, "use.py"], cwd=folder, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "use.py"], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

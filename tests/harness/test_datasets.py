@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from waterbed.harness.datasets import load
 from waterbed.harness.errors import DataError, UnknownName, UsageError
 

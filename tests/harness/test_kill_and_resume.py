@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from waterbed.harness.checkpoints import Checkpoint
 from waterbed.harness.journal import Journal
 from waterbed.harness.run import Run

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from waterbed.harness.errors import InstrumentError, UsageError
 from waterbed.harness.records import Generation
 from waterbed.harness.rewards import reward
