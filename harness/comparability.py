@@ -1,8 +1,8 @@
 """Whether two Runs were made the same way: what refuses a comparison, what is only noted.
 
 A paired test means something only where both sides saw the same items and prompts, decoded and
-graded alike. Version, data, prompts, settings, repeats, metrics and prompt style of a common task
-must agree; engine, dtype, machine, packages, batch and threads are listed for the reader. Reads
+graded alike. Version, data, prompts, settings, repeats, metrics and prompt style of a common task, and who
+judged, must agree; engine, dtype, machine, packages, batch and threads are listed for the reader. Reads
 manifests (run.json) only, never a score. Not here: items missing on one side (pairing.py).
 """
 
@@ -23,7 +23,13 @@ Manifest = Mapping[str, Any]
 
 _PINNED = ("version", "domain", "style", "data_hash", "repeats")
 _READ = ("domain", "items", "repeats", "metrics")
-_NOTED = ("backend", "packages", "hardware", "seed")
+_NOTED = ("backend", "roles", "packages", "hardware", "seed")
+#: A judge or simulated user that is somebody else measures something else.
+_WHO = tuple(
+    f"roles.{role}.{key}:"
+    for role in ("judge", "user")
+    for key in ("name", "identity", "model", "digest")
+)
 
 
 class RunLike(Protocol):
@@ -92,7 +98,9 @@ def compare(baseline: Manifest, candidate: Manifest, tasks: Iterable[str]) -> Di
     sides = (baseline, candidate)
     common = [t for t in tasks if all(t in side.get("tasks", {}) for side in sides)]
     refusals = [line for task in common for line in _task_refusals(task, *sides)]
-    notes = [line for key in _NOTED for line in _changes(key, *(s.get(key) for s in sides))]
+    seen = [line for key in _NOTED for line in _changes(key, *(s.get(key) for s in sides))]
+    refusals += [line for line in seen if line.startswith(_WHO)]
+    notes = [line for line in seen if not line.startswith(_WHO)]
     kinds = [str(side.get("kind", "eval")) for side in sides]
     if kinds[0] != kinds[1]:
         notes.insert(0, f"kind: {kinds[0]} -> {kinds[1]}")

@@ -237,7 +237,7 @@ def _verdict(
     """The record, with the policy's mapping of exit code 3 applied."""
     policy, code = case.policy, ruling.code
     mapped = {"fail": 1, "warn": 0, "pass": 0, None: 3}[policy.inconclusive] if code == 3 else code
-    created = [str(run.manifest.get("created", "")) for run in case.sides.values()]
+    made = [str(run.manifest.get("created", "")) for run in case.sides.values()]
     return Verdict(
         outcome=_outcome(code),
         exit_code=mapped,
@@ -254,7 +254,7 @@ def _verdict(
         warnings=tuple(_warnings(case, evidence, ruling)),
         problems=ruling.problems,
         command=command_of(case.baseline, case.candidate, policy, case.target, case.suites),
-        created=max(created),
+        created=max(made),
         version=__version__,
     )
 
@@ -283,7 +283,7 @@ def _sentence(case: Case, frozen: Plan | None, evidence: Sequence[Evidence], rul
         if e.decision and e.plan.claim.id in ruling.failed
     ]
     mean = words.pooled_sentence(ruling.pooled, adjusted.get(_POOL))
-    return words.regression(lost, mean if _POOL in ruling.failed else None)
+    return words.regression(lost) if lost else mean
 
 
 def _domain_list(

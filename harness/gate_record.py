@@ -58,11 +58,12 @@ def command_of(
     suites: Sequence[str] | None,
 ) -> str:
     """One line that repeats the gate."""
-    words = ["waterbed", "gate", str(baseline.path), str(candidate.path)]
-    words += ["--policy", policy.reference]
-    words += ["--target", target] if target else []
-    words += ["--suites", ",".join(suites)] if suites else []
-    return shlex.join(words)
+    line = ["waterbed", "gate", str(baseline.path), str(candidate.path)]
+    line += ["--policy", policy.reference]
+    line += ["--target", target] if target else []
+    line += ["--suites", ",".join(suites)] if suites else []
+    own = "" if policy.repeatable else f"  # with the policy {policy.hash}, built in Python"
+    return shlex.join(line) + own
 
 
 def domain_verdict(

@@ -99,15 +99,15 @@ def excluded(frozen: Plan, policy: Policy) -> str:
     return text[0].upper() + text[1:]
 
 
-def regression(failed: Sequence[tuple[str, Decision, float]], pooled: str | None) -> str:
-    """Exit 1: each lost claim (id, decision, Holm p), or the mean."""
+def regression(failed: Sequence[tuple[str, Decision, float]]) -> str:
+    """Exit 1: each lost claim (id, decision, Holm p)."""
     lines = [
         f"{id} lost {points(-d.delta, signed=False)} points "
-        f"(90% CI [{points(d.low)}, {points(d.high)}], Holm p {_stated(p)}; "
+        f"({100 * d.confidence:.0f}% CI [{points(d.low)}, {points(d.high)}], Holm p {_stated(p)}; "
         f"{_up(d.margin)} allowed)"
         for id, d, p in failed
     ]
-    return "; ".join([*lines, *([pooled.rstrip(".")] if pooled else [])]) + "."
+    return "; ".join(lines) + "."
 
 
 def unmet(plan: ClaimPlan) -> str | None:
@@ -134,13 +134,22 @@ def unseen_mean(frozen: Plan, policy: Policy) -> str | None:
     """Why too large a loss over all domains could stay unseen, or None."""
     spot = frozen.pooled_blind_spot
     if spot is None:
-        return "No domain has what a verdict needs: 30 items, a verified scorer, room to fall."
+        reasons = "; ".join(_untested(c) for c in frozen.claims)
+        return f"Nothing can be tested ({reasons or 'the baseline has no gated task'})."
     if spot > policy.max_mde:
         return (
             f"A mean loss of {_up(spot)} points could stay unseen and the policy allows "
             f"{_up(policy.max_mde)} (max_mde); evaluate more items or suites."
         )
     return None
+
+
+def _untested(plan: ClaimPlan) -> str:
+    if "no_verdict" in plan.flags:
+        return f"{plan.claim.id} has {plan.items} items, fewer than 30"
+    if "unverified" in plan.flags:
+        return f"{_unverified(plan)}, which `allow_unverified: true` lets gate"
+    return f"{plan.claim.id}: {_floor(plan)}"
 
 
 def _floor(plan: ClaimPlan) -> str:

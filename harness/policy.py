@@ -121,8 +121,13 @@ class Policy(Config):
 
     @property
     def reference(self) -> str:
-        """What to write after `--policy` to get this policy again."""
+        """What to write after `--policy` to get this policy again, as far as the command line can."""
         return self._source or self.name
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether `reference` says all; a policy built in Python may be on no file."""
+        return self._source is not None or self == type(self)(name=self.name)
 
     def resolved(self) -> dict[str, Any]:
         """The policy as evaluated: plain data after defaults, proportions, with its hash."""

@@ -68,6 +68,20 @@ def test_what_a_reader_should_know_is_noted_and_not_refused(
     assert (found.refusals, found.notes) == ((), (named,))
 
 
+@pytest.mark.parametrize("role", ["judge", "user"])
+def test_another_judge_or_simulated_user_is_refused_another_batch_of_theirs_is_noted(
+    run: Run, role: str
+) -> None:
+    old = run("a", math=[1, 0]).changed("roles", {role: {"model": "j1", "batch_size": 1}})
+    other = old.changed(f"roles/{role}/model", "j2").changed(f"roles/{role}/batch_size", 2)
+    found = differences(old, other)
+    assert found.refusals == (f"roles.{role}.model: j1 -> j2",)
+    assert found.notes == (f"roles.{role}.batch_size: 1 -> 2",)
+    without = old.changed("roles", {})
+    assert differences(old, without).refusals == ()
+    assert differences(old, without).notes[0].startswith(f"roles.{role}: ")
+
+
 def test_equal_runs_differ_in_nothing(run: Run) -> None:
     found = differences(run("a", math=[1, 0]), run("b", math=[0, 0]))
     assert (found.refusals, found.notes) == ((), ())

@@ -310,7 +310,11 @@ def test_an_unverified_task_is_shown_and_does_not_gate(runs: Runs) -> None:
     assert (verdict.exit_code, verdict.family_size) == (0, 7)
     assert verdict.domains["math"].badge == "inconclusive"
     assert any("math is unverified" in w for w in verdict.warnings)
-    assert gate_runs(old, new, Policy(allow_unverified=True)).exit_code == 1
+    loose = gate_runs(old, new, Policy(allow_unverified=True))
+    assert loose.exit_code == 1
+    assert loose.command.endswith(f"  # with the policy {loose.policy['hash']}, built in Python")
+    alone = gate_runs(old, new, Policy(), suites=["math"])
+    assert alone.sentence.startswith("Nothing can be tested (math is scored by an unverified task")
     assert gate_runs(old, new, Policy(), target="math").exit_code == 3
 
 
