@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BackendError, CheckpointError, UsageError
-from .imports import import_transformers
+from .imports import import_transformers, uncollected
 
 if TYPE_CHECKING:
     import torch
@@ -46,12 +46,13 @@ def load(folder: Path, device: str, dtype: str, trust_remote_code: bool) -> Load
         CheckpointError: the folder cannot be evaluated as it is.
         BackendError: the weights do not fit the device.
     """
-    target = find_device(device)
-    number_type = _dtype(dtype, target)
     options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
-    with _quiet():
-        tokenizer = _tokenizer(folder, options)
-        model, report = _model(folder, {**options, "dtype": number_type})
+    with uncollected():
+        target = find_device(device)
+        number_type = _dtype(dtype, target)
+        with _quiet():
+            tokenizer = _tokenizer(folder, options)
+            model, report = _model(folder, {**options, "dtype": number_type})
     missing = sorted(report["missing_keys"])
     if missing:
         raise CheckpointError(

@@ -18,12 +18,14 @@ from ..checkpoints import Checkpoint, open_checkpoint
 from ..errors import BackendError, UsageError
 from ..records import Answer, Choose, Fault, Generate, Generation, Request, content_hash
 from .base import Ticket
+from .loading import load
+from .prompts import Prompts
+from .stopping import Speech, Stops
 from .thinking import opens_thinking, split_thinking
 
 if TYPE_CHECKING:
     from .choices import Question
     from .decoding import Row
-    from .stopping import Stops
 
 #: Raised when the same request could be answered otherwise by newer code.
 VERSION = "1"
@@ -66,31 +68,32 @@ class TransformersBackend:
                 raise UsageError(f"{name} must be at least 1, got {value}.")
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = open_checkpoint(checkpoint)
+        self.checkpoint = checkpoint
+        self.loaded = load(checkpoint.path, device, dtype, trust_remote_code)
+        self.prompts = Prompts(self.loaded.tokenizer, str(checkpoint.path))
+        self.speech = Speech(self.loaded.tokenizer)
+        self.stops: dict[tuple[str, ...], Stops] = {}
+        self.notes: list[str] = []
+        self._tune(batch_size, threads)
+        self.facts = self._facts()
+
+    def _tune(self, batch_size: int | None, threads: int | None) -> None:
+        """Find out what model and machine can do."""
         import torch
 
         from .attention import use_grouped
         from .engine import Engine
-        from .loading import load
-        from .prompts import Prompts
-        from .stopping import Speech
         from .tuning import choose_batch_size, choose_threads, probe
 
-        self.checkpoint = checkpoint
-        self.loaded = load(checkpoint.path, device, dtype, trust_remote_code)
         if self.loaded.device.type == "cpu":
             use_grouped(self.loaded.model)
         self.engine = Engine(self.loaded.model, self.loaded.device)
-        self.prompts = Prompts(self.loaded.tokenizer, str(checkpoint.path))
-        self.speech = Speech(self.loaded.tokenizer)
         self.threads_before = torch.get_num_threads()
         token_bytes = probe(self.engine)
         self.threads = threads or choose_threads(self.engine)
         self.batch_size = choose_batch_size(
             self.engine, self.loaded.context, token_bytes, batch_size
         )
-        self.stops: dict[tuple[str, ...], Stops] = {}
-        self.notes: list[str] = []
-        self.facts = self._facts()
 
     def _facts(self) -> Mapping[str, Any]:
         import torch
@@ -266,8 +269,6 @@ class TransformersBackend:
         )
 
     def _stops(self, strings: tuple[str, ...]) -> Stops:
-        from .stopping import Stops
-
         return self.stops.setdefault(strings, Stops(self.speech, strings))
 
     def _finished(self, row: Row, seconds: float) -> Generation | Fault:

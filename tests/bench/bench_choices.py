@@ -8,11 +8,10 @@ command line does, with one local task and batches of 16.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
-from side_by_side import compare, report
+from side_by_side import Phase, compare, report
 from small_llama import items, make
 
 COUNT, PEER_BATCH = 200, 16
@@ -39,7 +38,7 @@ def waterbed(folder: Path) -> None:
     backend = TransformersBackend(make(folder))
     asked = [Choose(row["prompt"], tuple(row["choices"])) for row in items(COUNT)]
     settings = GenerationSettings()
-    began = time.perf_counter()
+    phase = Phase()
     tickets = [
         Ticket(r, str(r.prompt), settings, 0, "bench", str(i), 0, 0) for i, r in enumerate(asked)
     ]
@@ -47,8 +46,7 @@ def waterbed(folder: Path) -> None:
     for batch in backend.batches(tickets):
         for i, answer in backend.answer([tickets[j] for j in batch]):
             found[batch[i]] = list(answer.logprobs)  # type: ignore[union-attr]
-    phase = time.perf_counter() - began
-    report(phase=phase, output=found, threads=backend.threads, batch=backend.batch_size)
+    report(**phase.figures(), output=found, threads=backend.threads, batch=backend.batch_size)
 
 
 def lm_eval(folder: Path) -> None:
@@ -64,13 +62,13 @@ def lm_eval(folder: Path) -> None:
     tasks = folder / "tasks_choices"
     tasks.mkdir(exist_ok=True)
     (tasks / "bench.yaml").write_text(TASK.replace("DATA", str(data)))
-    timed: list[float] = []
+    timed: list[dict[str, float]] = []
     inner: Any = HFLM.loglikelihood
 
     def loglikelihood(*args: Any, **kwargs: Any) -> Any:
-        began = time.perf_counter()
+        phase = Phase()
         out = inner(*args, **kwargs)
-        timed.append(time.perf_counter() - began)
+        timed.append(phase.figures())
         return out
 
     HFLM.loglikelihood = loglikelihood  # type: ignore[method-assign]
@@ -85,7 +83,7 @@ def lm_eval(folder: Path) -> None:
         bootstrap_iters=0,
     )
     rows = sorted(found["samples"]["bench_choices"], key=lambda r: r["doc_id"])
-    report(phase=timed[0], output=[[r[0] for r in row["filtered_resps"]] for row in rows])
+    report(**timed[0], output=[[r[0] for r in row["filtered_resps"]] for row in rows])
 
 
 def same_choice(ours: list[list[float]], theirs: list[list[float]]) -> str:

@@ -8,11 +8,10 @@ sorted by length. lm-eval runs as its command line does, with one local task.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
-from side_by_side import compare, report
+from side_by_side import Phase, compare, report
 from small_llama import make, prompts
 
 COUNT, TOKENS, BATCH = 200, 64, 64
@@ -38,7 +37,7 @@ def waterbed(folder: Path) -> None:
     backend = TransformersBackend(make(folder))
     texts = prompts(COUNT)
     settings = GenerationSettings(max_tokens=TOKENS, stop=("Question:",))
-    began = time.perf_counter()
+    phase = Phase()
     tickets = [
         Ticket(Generate(t), t, settings, 0, "bench", str(i), 0, 0) for i, t in enumerate(texts)
     ]
@@ -46,8 +45,7 @@ def waterbed(folder: Path) -> None:
     for batch in backend.batches(tickets):
         for i, answer in backend.answer([tickets[j] for j in batch]):
             said[batch[i]] = answer.text  # type: ignore[union-attr]
-    phase = time.perf_counter() - began
-    report(phase=phase, output=said, threads=backend.threads, batch=backend.batch_size)
+    report(**phase.figures(), output=said, threads=backend.threads, batch=backend.batch_size)
 
 
 def bare(folder: Path) -> None:
@@ -59,7 +57,7 @@ def bare(folder: Path) -> None:
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
     model: Any = AutoModelForCausalLM.from_pretrained(folder).eval()
     texts = prompts(COUNT)
-    began = time.perf_counter()
+    phase = Phase()
     order = sorted(range(COUNT), key=lambda i: -len(tokenizer(texts[i]).input_ids))
     said = [""] * COUNT
     for start in range(0, COUNT, BATCH):
@@ -73,7 +71,7 @@ def bare(folder: Path) -> None:
         )
         for i, text in zip(which, new, strict=True):
             said[i] = text.split("Question:")[0]
-    report(phase=time.perf_counter() - began, output=said, threads=torch.get_num_threads())
+    report(**phase.figures(), output=said, threads=torch.get_num_threads())
 
 
 def lm_eval(folder: Path) -> None:
@@ -90,13 +88,13 @@ def lm_eval(folder: Path) -> None:
     tasks.mkdir(exist_ok=True)
     text = TASK.replace("DATA", str(data)).replace("TOKENS", str(TOKENS))
     (tasks / "bench.yaml").write_text(text)
-    timed: list[float] = []
+    timed: list[dict[str, float]] = []
     inner: Any = HFLM.generate_until
 
     def generate_until(*args: Any, **kwargs: Any) -> Any:
-        began = time.perf_counter()
+        phase = Phase()
         out = inner(*args, **kwargs)
-        timed.append(time.perf_counter() - began)
+        timed.append(phase.figures())
         return out
 
     HFLM.generate_until = generate_until  # type: ignore[method-assign]
@@ -111,7 +109,7 @@ def lm_eval(folder: Path) -> None:
         bootstrap_iters=0,
     )
     rows = sorted(found["samples"]["bench_generation"], key=lambda r: r["doc_id"])
-    report(phase=timed[0], output=[r["resps"][0][0] for r in rows])
+    report(**timed[0], output=[r["resps"][0][0] for r in rows])
 
 
 def same_text(ours: list[str], theirs: list[str]) -> str:

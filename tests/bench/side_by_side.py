@@ -22,6 +22,20 @@ from typing import Any
 QUIET = 0.08
 
 
+class Phase:
+    """Wall and processor seconds since it was made; on a busy machine the latter are the truer."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter(), time.process_time()
+
+    def figures(self) -> dict[str, float]:
+        """What a side reports of its phase."""
+        return {
+            "phase": time.perf_counter() - self.began[0],
+            "phase_cpu": time.process_time() - self.began[1],
+        }
+
+
 def peak_mb() -> int:
     """Most memory this process has held."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -52,7 +66,7 @@ def _run(script: str, side: str, python: str, arguments: list[str]) -> dict[str,
         return None
     figures: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     share = others / whole / (os.cpu_count() or 1)
-    return {**figures, "whole": whole, "others": share, "clean": share < QUIET}
+    return {**figures, "whole": whole, "whole_cpu": own, "others": share, "clean": share < QUIET}
 
 
 def compare(
@@ -92,16 +106,21 @@ def _print(
     for name, found in runs.items():
         kept = [r for r in found if r["clean"]] or found
         if kept:
-            keys = ("phase", "whole", "peak_mb")
+            keys = ("phase", "phase_cpu", "whole", "whole_cpu", "peak_mb")
             medians[name] = {k: statistics.median(r[k] for r in kept) for k in keys}
             medians[name]["clean"] = sum(r["clean"] for r in found)
-    print("| side | phase s | whole s | peak MB | clean runs | ours / it: phase, whole | answers |")
-    print("|---|---|---|---|---|---|---|")
+    print("Seconds are wall (processor); ratios are ours / its.")
+    print("| side | phase s | whole s | peak MB | clean runs | phase | whole | answers |")
+    print("|---|---|---|---|---|---|---|---|")
     mine = medians[ours]
     for name, row in medians.items():
-        ratios = f"{mine['phase'] / row['phase']:.2f}, {mine['whole'] / row['whole']:.2f}"
+        ratios = {
+            k: f"{mine[k] / row[k]:.2f} ({mine[f'{k}_cpu'] / row[f'{k}_cpu']:.2f})"
+            for k in ("phase", "whole")
+        }
         same = check(runs[ours][0]["output"], runs[name][0]["output"])
         print(
-            f"| {name} | {row['phase']:.2f} | {row['whole']:.1f} | {row['peak_mb']:.0f} | "
-            f"{row['clean']:.0f} of {len(runs[name])} | {ratios} | {same} |"
+            f"| {name} | {row['phase']:.2f} ({row['phase_cpu']:.2f}) | {row['whole']:.1f} "
+            f"({row['whole_cpu']:.1f}) | {row['peak_mb']:.0f} | {row['clean']:.0f} of "
+            f"{len(runs[name])} | {ratios['phase']} | {ratios['whole']} | {same} |"
         )

@@ -54,6 +54,13 @@ def test_a_prefix_that_is_read_once_for_all_changes_no_text(backend: Transformer
     assert together == [texts(backend, [p], max_tokens=16)[0] for p in prompts]
 
 
+def test_many_answers_to_one_prompt_read_it_once(backend: TransformersBackend) -> None:
+    prompt = "x" * 96  # a whole number of grains: the last token still belongs to each row
+    assert texts(backend, [prompt] * 8, max_tokens=6) == texts(backend, [prompt], max_tokens=6) * 8
+    assert backend.engine.prefix is not None
+    assert len(backend.engine.prefix[0]) == 64
+
+
 def test_rows_are_handed_out_as_they_finish(backend: TransformersBackend) -> None:
     lengths = [20, 3, 11, 1]
     tickets = [ask(backend, p, max_tokens=n) for p, n in zip(PROMPTS, lengths, strict=True)]

@@ -142,6 +142,11 @@ def test_the_identity_holds_what_shapes_an_answer(plain: Path, tmp_path: Path) -
     assert opened(plain).identity in identities
 
 
+def test_every_token_that_config_or_tokenizer_declare_ends_a_text(tmp_path: Path) -> None:
+    backend = opened(save(tmp_path / "ends", eos_token_id=2))
+    assert backend.loaded.ends == {2, make_tokenizer().eos_token_id}
+
+
 def test_what_describe_says_is_json_and_can_be_passed_back(plain: Path) -> None:
     first = TransformersBackend(plain)
     said = json.loads(json.dumps(first.describe()))
@@ -216,12 +221,16 @@ def test_importing_the_backend_loads_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_loading_leaves_scikit_learn_to_those_who_call_it(plain: Path) -> None:
+def test_loading_leaves_scikit_learn_and_the_garbage_collector_to_those_who_call_them(
+    plain: Path,
+) -> None:
     code = (
         "import sys\n"
         "from waterbed.harness.backends.transformers import TransformersBackend\n"
         f"TransformersBackend({str(plain)!r}, threads=1, batch_size=2)\n"
         "assert 'sklearn' not in sys.modules\n"
+        "import gc\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > 0\n"
         "from transformers.generation import candidate_generator as late\n"
         "from transformers.utils import is_sklearn_available\n"
         "assert late.is_sklearn_available is is_sklearn_available\n"
