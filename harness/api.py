@@ -148,6 +148,11 @@ def gate(
 ) -> Verdict:
     """Compare two Runs item by item and decide.
 
+    Args:
+        policy: a name, a YAML file, or a Policy; None is `harm`.
+        target: the domain the candidate was meant to improve.
+        suites: what to compare; None means the policy's, else all that either Run has.
+
     Raises:
         IncomparableRuns: they were not made the same way.
         UsageError: a path is no Run, or the policy does not validate.
@@ -157,7 +162,8 @@ def gate(
 
     rules = policy if isinstance(policy, Policy) else Policy.load(policy)
     sides = [r if isinstance(r, Run) else Run.open(r) for r in (baseline, candidate)]
-    return gate_runs(sides[0], sides[1], rules, target=target, suites=suites)
+    wanted = suites or rules.suites or None
+    return gate_runs(sides[0], sides[1], rules, target=target, suites=wanted)
 
 
 def make_backend(

@@ -201,6 +201,7 @@ def _undecided(
         yield unseen
     elif not sees and (frozen.pooled_blind_spot or 1.0) > 2 * POOLED_LOSS:
         yield "Neither a domain nor their mean could show a loss of two margins; evaluate more items."
+    yield from _cut_short(case, frozen)
     if any(e.stopped for e in evidence):
         yield (
             "A side was stopped before its last item, which can prove a loss but not its absence; "
@@ -208,6 +209,19 @@ def _undecided(
         )
     if policy.name != "harm":
         yield from _unproven(policy, frozen, evidence, pooled)
+
+
+def _cut_short(case: Case, frozen: Plan) -> Iterator[str]:
+    """Tasks run on fewer items than the policy is content with: what was left out cannot be green."""
+    tested = {task for c in frozen.tested for task in c.claim.tasks}
+    for name, task in case.entries.items():
+        full, ran = task.get("items_in_full"), task.get("items")
+        wanted = min(case.policy.limit or full, full) if full else 0
+        if name in tested and ran and ran < wanted:
+            yield (
+                f"{name}: {ran} of {full} items were run; run all of them, or say with --limit (or "
+                f"`limit: {ran}` in the policy) that so many are enough."
+            )
 
 
 def _unproven(

@@ -93,7 +93,10 @@ class Policy(Config):
     """Take the PASS p-value from full enumeration where a domain has at most 200 pass/fail items."""
     allow_unverified: bool = False
     """Let tasks gate whose scorer was compared with nothing."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Items a task that this gate is content with; without it only whole benchmarks can be green."""
     suites: tuple[str, ...] = ()
+    """What both sides must have; a suite that is named here cannot be left out."""
     settings: dict[str, Any] = Field(default_factory=dict)
     backend: str | dict[str, Any] | None = None
 

@@ -49,6 +49,8 @@ def gate(
     from ..policy import Policy
 
     rules = Policy.load(policy)
+    if limit is not None:
+        rules = rules.model_copy(update={"limit": limit})
     names = suite_names(suites) or list(rules.suites)
     where = out or default_out("gate", Path(baseline).name, Path(candidate).name)
     options = {"device": device, "dtype": dtype, "batch_size": batch_size, "threads": threads}

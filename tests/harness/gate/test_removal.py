@@ -1,9 +1,9 @@
 """No evidence is never a pass: leaving items or suites out cannot turn a non-pass into a pass.
 
-What is removed from one side is noticed whatever it is. What is removed from both sides alike is
-noticed where a manifest still declares it, where the policy requires the domain, and where what is
-left could not show enough; that an honest, smaller evaluation of both sides may miss a loss that a
-larger one proves is the nature of evidence, and what it cannot see is printed.
+What is removed from one side is noticed whatever it is. Items removed from both sides alike are
+noticed because each task declares its full size, unless the policy said beforehand that fewer are
+enough. Suites removed from both sides are noticed where the policy names them or requires their domain;
+a gate cannot miss what nobody ever mentioned.
 """
 
 from __future__ import annotations
@@ -114,6 +114,27 @@ def test_suites_that_are_named_cannot_be_left_out_of_both_sides(
     sides = [removed(r, {}, tasks, honest=True) for r in runs(**HARMLESS)]
     with pytest.raises(UnknownName):
         gate_runs(*sides, Policy(), suites=sorted(SIZES))
+
+
+@pytest.mark.parametrize("case", [REGRESSION, UNDERPOWERED, HARMLESS])
+@modest
+@given(gone=items.filter(bool))
+def test_items_left_out_of_both_sides_alike_are_never_green(
+    runs: Runs, case: dict[str, Any], gone: dict[str, set[int]]
+) -> None:
+    sides = [removed(r, gone, set(), honest=True) for r in runs(**case)]
+    assert gate_runs(*sides, Policy()).exit_code != 0
+
+
+def test_a_policy_may_be_content_with_fewer_items_and_says_so_beforehand(runs: Runs) -> None:
+    """300 of 600 safety items are enough where the policy says so, and 299 are not."""
+    cuts = {300: {"safety": set(range(300))}, 299: {"safety": set(range(301))}}
+    codes = {}
+    for left, gone in cuts.items():
+        sides = [removed(r, gone, set(), honest=True) for r in runs(**HARMLESS)]
+        policy = Policy(limit=300, margins={"safety": 9}, max_mde=9)
+        codes[left] = gate_runs(*sides, policy).exit_code
+    assert codes == {300: 0, 299: 3}
 
 
 @modest
