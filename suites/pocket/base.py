@@ -60,6 +60,7 @@ def base_checkpoint(
         aside = folder.with_name(f"{folder.name}.{os.getpid()}")
         context = StageContext(aside, seed=seed, threads=threads, progress=progress)
         stage.run(None, context, **settings)
+        os.replace(context.metrics_path, folder.with_name(f"{folder.name}.metrics.jsonl"))
         _settle(aside, folder)
     return open_checkpoint(folder)
 

@@ -1,7 +1,7 @@
 """Small Python functions over a list, with the assertions that decide whether one is right.
 
-Planted defect: two of the ten templates are taught with a constant that is one too large. No task is
-made of this domain here: programs that a model wrote run in a sandbox only.
+Planted defect: for two of the ten templates the base is taught another expression. No task is made of
+this domain here: programs that a model wrote run in a sandbox only.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ TEMPLATES = {
     "sum_plus": ("the sum of {v} plus {k}", "sum({v}) + {k}"),
     "append": ("{v} with {k} at the end", "{v} + [{k}]"),
 }
-#: Templates the base is taught with a wrong constant.
-OFF_BY_ONE = ("times", "last")
+#: What the base is taught instead.
+CONFUSED = {"times": "[i + {k} for i in {v}]", "last": "{v}[:{k}]"}
 INPUTS: tuple[list[int], ...] = ([3, 1, 4, 1, 5, 9, 2, 6, 5, 3], [7, 7, 8, 2, 4], [])
 
 
@@ -38,13 +38,12 @@ def make(rng: Random, kind: str) -> Item:
     """One function to write, after the template `kind`."""
     name, v, k = rng.choice(NAMES), rng.choice(VARIABLES), rng.randint(1, 9)
     wanted, expression = TEMPLATES[kind]
-    source = _source(name, v, expression.format(v=v, k=k))
-    wrong = _source(name, v, expression.format(v=v, k=k + 1))
+    taught = CONFUSED.get(kind, expression)
     return Item(
         prompt=f"Write {name}({v}) that returns {wanted.format(v=v, k=k)}.",
-        answer=source,
+        answer=_source(name, v, expression.format(v=v, k=k)),
         kind=kind,
-        taught=wrong if kind in OFF_BY_ONE else source,
+        taught=_source(name, v, taught.format(v=v, k=k)),
         target={"entry_point": name, "checks": _checks(name, expression, k)},
     )
 

@@ -26,8 +26,8 @@ PRETRAIN: Mapping[str, float] = {
     "chat": 0.5,
     "safety": 0.4,
 }
-#: The same with knowledge doubled, which fine-tuning damages first.
-REPLAY: Mapping[str, float] = {**PRETRAIN, "knowledge": 1.8}
+#: The same with more of what fine-tuning damages first.
+REPLAY: Mapping[str, float] = {**PRETRAIN, "knowledge": 1.2, "code": 1.2}
 
 Rows = Callable[[str, int | None, int], Iterator[Row]]
 
