@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
 
+from ..manifest import package_versions
 from .output import print_json, table
-
-OPTIONAL = {"vllm": "vllm", "trl": "train", "peft": "train", "llmcompressor": "compress"}
 
 
 def doctor(
     json_: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Say what works here: devices, packages, data, caches."""
-    checks = [*_machine(), *_packages(), *_data(), *_caches()]
+    checks = [*_machine(), *_packages(), *_sandbox(), *_data(), *_caches()]
     if json_:
         print_json(checks)
     else:
-        table("", ("check", "result"), [[c["check"], c["result"]] for c in checks])
+        table(("check", "result"), [[c["check"], c["result"]] for c in checks])
 
 
 def _row(check: str, result: Any) -> dict[str, str]:
@@ -43,16 +40,14 @@ def _machine() -> list[dict[str, str]]:
 
 
 def _packages() -> list[dict[str, str]]:
-    rows = []
-    for name in ("torch", "transformers", "scipy", "pyarrow"):
-        rows.append(_row(name, version(name)))
-    for name, extra in OPTIONAL.items():
-        missing = f"not installed; pip install 'waterbed[{extra}]'"
-        try:
-            rows.append(_row(name, version(name) if find_spec(name) else missing))
-        except PackageNotFoundError:
-            rows.append(_row(name, "installed, version unknown"))
-    return rows
+    return [_row(name, found) for name, found in package_versions().items()]
+
+
+def _sandbox() -> list[dict[str, str]]:
+    """The isolation levels, each tried with honest and hostile programs."""
+    from ..sandbox import ladder
+
+    return [_row(f"sandbox {level}", fault or "works") for level, fault in ladder().items()]
 
 
 def _data() -> list[dict[str, str]]:

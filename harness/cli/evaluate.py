@@ -103,8 +103,8 @@ def show(run: Run, *, as_json: bool) -> None:
     if as_json:
         print_json({"run": str(run.path), "status": run.status, "results": results})
     else:
-        columns = ("task", "metric", "points", "std. error", "n", "unscored")
-        table("", columns, result_rows(results))
+        numbers = ("points", "std. error", "n")
+        table(("task", "metric", *numbers, "unscored"), result_rows(results), numbers)
     say(f"Run ({run.status}): {run.path}")
     lost = too_much_lost(results)
     if lost:

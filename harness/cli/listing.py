@@ -30,7 +30,7 @@ def list_(
         typer.echo(f"No {kind} found.", err=True)
     else:
         columns = [c for c in rows[0] if not isinstance(rows[0][c], dict | list)]
-        table("", columns, [[str(row[c]) for c in columns] for row in rows])
+        table(columns, [[str(row[c]) for c in columns] for row in rows], numbers=("items",))
 
 
 def _suites(_: Path) -> list[dict[str, Any]]:

@@ -95,19 +95,20 @@ def _lines(what: str) -> Callable[[int, int], None]:
     return update
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A plain table on stdout; model text in it is escaped."""
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()
+) -> None:
+    """A plain table on stdout, columns of `numbers` to the right; model text in it is escaped."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    grid = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
-    for index, name in enumerate(columns):
-        grid.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+    grid = Table(box=None, pad_edge=False)
+    for name in columns:
+        grid.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(escape(cell) for cell in row))
-    width = None if sys.stdout.isatty() else 160
-    Console(width=width, soft_wrap=False).print(grid)
+    Console(width=None if sys.stdout.isatty() else 160).print(grid)
 
 
 def result_rows(results: Mapping[str, Any]) -> list[list[str]]:
