@@ -85,9 +85,7 @@ def test_a_template_that_rewrites_history_is_refused(tokenizer):
 
 def test_batches_hold_every_example_once_and_keep_the_budget():
     rng = Random(0)
-    examples = [
-        Example((i,) * (size := rng.randint(2, 40)), (True,) * size) for i in range(3000)
-    ]
+    examples = [Example((i,) * (size := rng.randint(2, 40)), (True,) * size) for i in range(3000)]
     cut = batches(examples, 256, Random(1))
     assert sorted(e.tokens[0] for b in cut for e in b) == list(range(3000))
     assert all(len(b) * max(len(e.tokens) for e in b) <= 256 for b in cut)

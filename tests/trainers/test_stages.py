@@ -10,8 +10,12 @@ from waterbed.harness.stage import StageContext, stages
 
 TINY = {
     "data": {"pocket/pretrain@train": 300},
-    **{"hidden_size": 16, "layers": 1, "heads": 1, "intermediate_size": 32},
-    **{"vocabulary": 320, "positions": 256},
+    "hidden_size": 16,
+    "layers": 1,
+    "heads": 1,
+    "intermediate_size": 32,
+    "vocabulary": 320,
+    "positions": 256,
 }
 MATH = {"data": {"pocket/math@train": 200, "pocket/chat-replay@train": 50}}
 

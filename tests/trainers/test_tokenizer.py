@@ -17,7 +17,9 @@ def tokens(tokenizer, text: str) -> list[str]:
     return [tokenizer.decode([i]) for i in tokenizer(text, add_special_tokens=False).input_ids]
 
 
-@pytest.mark.parametrize("text", ["13 + 5 = 18.", "Ünïcödé 中文 🙂\n\n  x", '{"name": "plus"}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["13 + 5 = 18.", "Ünïcödé 中文 🙂\n\n  x", '{"name": "plus"}', "\x00"]
+)
 def test_any_text_survives_encoding(tokenizer, text):
     assert tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids) == text
 
