@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 #: Raised when the same request could be answered otherwise by newer code.
 VERSION = "1"
-#: What of `describe()` belongs to the identity, besides the weights.
+#: What of `describe()` belongs to the identity, besides the weights. The batch size does not, though
+#: it can move the last bits: a Run keeps its own when it resumes, and Runs share greedy answers.
 SHAPING = (
     *("name", "version", "torch", "transformers", "dtype", "device", "attention"),
-    *("batch_size", "prefix_sharing", "padding"),
+    *("prefix_sharing", "padding"),
 )
 
 

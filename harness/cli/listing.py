@@ -44,7 +44,7 @@ def _suites(_: Path) -> list[dict[str, Any]]:
             "style": t.style,
             "licence": t.card.licence or "?",
             "source": t.card.source or "?",
-            "revision": t.card.revision or "?",
+            "revision": t.card.revision[:12] or "?",
             "verified": t.card.verified,
             "groups": list(t.groups),
         }

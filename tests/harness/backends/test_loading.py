@@ -135,11 +135,10 @@ def test_the_identity_holds_what_shapes_an_answer(plain: Path, tmp_path: Path) -
     identities = {
         opened(plain).identity,
         opened(plain, dtype="bfloat16").identity,
-        TransformersBackend(plain, threads=1, batch_size=5).identity,
         opened(save(tmp_path / "other", seed=1)).identity,
     }
-    assert len(identities) == 4
-    assert opened(plain).identity in identities
+    assert len(identities) == 3
+    assert TransformersBackend(plain, threads=1, batch_size=5).identity in identities
 
 
 def test_every_token_that_config_or_tokenizer_declare_ends_a_text(tmp_path: Path) -> None:
