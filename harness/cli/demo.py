@@ -41,7 +41,7 @@ def demo(
     began = time.monotonic()
     room = Workroom(out, seed, fresh)
     say(
-        "A toy model in a toy world: 0.3 million parameters, six generated domains, one CPU thread."
+        "A toy model in a toy world: 0.3 million parameters, seven generated domains, one CPU thread."
     )
     with _step("pre-train the base (once; kept in the cache)") as update:
         base = pocket.base_checkpoint(_as_stage_progress(update), seed=seed)

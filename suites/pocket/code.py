@@ -1,7 +1,6 @@
 """Small Python functions over a list, with the assertions that decide whether one is right.
 
-Planted defect: for two of the ten templates the base is taught another expression. No task is made of
-this domain here: programs that a model wrote run in a sandbox only.
+Planted defect: for two of the ten templates the base is taught another expression.
 """
 
 from __future__ import annotations

@@ -1,19 +1,30 @@
-"""Benchmarks of the pocket world: six tasks under the group `pocket`, one for each gated domain.
+"""Benchmarks of the pocket world: seven tasks under the group `pocket`, one for each domain.
 
 A toy world for a toy model: the figures say nothing about real ones. Items come from the test split
-alone, the first so many of a fixed order, equally many of each template. `code` has no task here,
-because programs that a model wrote run in a sandbox only.
+alone, the first so many of a fixed order, equally many of each template. Programs that a model wrote
+run in the sandbox only.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-from ...harness.records import Generation, GenerationSettings, Message, Prompt, Sample, Score
+from ...harness.records import (
+    Conversation,
+    Generation,
+    GenerationSettings,
+    Message,
+    Prompt,
+    Sample,
+    Score,
+)
+from ...harness.sandbox.program import Call, Program
 from ...harness.tasks import Card, Metric, task
 from ..gsm8k import strict_answer
 from ..ifeval_rules import follows
+from ..programs import execute
 from .domains import POCKET
 from .items import Item
 from .scorers import chat_score, safety_score, tool_score
@@ -117,6 +128,30 @@ class PocketMath:
         right = answer == sample.target
         reason = None if right else "unparsed" if answer is None else "wrong"
         return _finish(Score(float(right), reason, extracted=answer), generation)
+
+
+@task(
+    "pocket/code",
+    domain="code",
+    groups=("pocket",),
+    settings=GenerationSettings(max_tokens=64),
+    roles=("sandbox",),
+    card=_card("writing a function of one line over a list", "assertions, run in the sandbox"),
+)
+class PocketCode:
+    """Small Python functions; an item is right when every assertion holds."""
+
+    def samples(self) -> Iterable[Sample]:
+        return samples("code")
+
+    def prompt(self, sample: Sample) -> Prompt:
+        return ask(sample)
+
+    def grade(self, sample: Sample, generation: Generation) -> Conversation:
+        name = sample.target["entry_point"]
+        test = f"def check({name}):\n{textwrap.indent(sample.target['checks'], '    ')}\n"
+        score = yield from execute(Program("", generation.text, Call(test), name))
+        return _finish(score, generation)
 
 
 @task(
