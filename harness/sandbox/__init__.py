@@ -35,7 +35,7 @@ What it does not cover:
 Outside run `program` (records), `pool` (levels, scheduling), `worker`, `spawn`, `verdict`,
 `canary`. Inside, with the standard library only, run `boot`, `zygote`, `places` (the levels),
 `namespaces`, `landlock`, `seccomp`, `syscalls`, `kernel`, `interpreter`, `scratch`, `candidate`,
-`checker`, `calls`, `codec`, `wire`.
+`checker`, `calls`, `codec`, `semaphores`, `wire`.
 """
 
 from .pool import Runtime, Sandbox, ladder

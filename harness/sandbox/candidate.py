@@ -15,6 +15,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from . import semaphores
 from .calls import Endpoint, Gone
 from .wire import read_spec
 
@@ -24,6 +25,8 @@ _ENTRY = re.compile(r"(\w+)(?:\(\)\.(\w+))?")
 def main(channel: int, spec_fd: int) -> None:
     """Run one program. `channel` leads to its checker; returns or raises when it is done."""
     spec = read_spec(spec_fd)
+    if spec["fork"]:
+        semaphores.install()
     {"call": _serve_calls, "stdio": _run_script, "source": _run_with_test}[spec["kind"]](
         channel, spec
     )

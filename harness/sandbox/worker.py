@@ -223,14 +223,15 @@ def _manifest(limits: Limits) -> dict[str, float]:
 def _candidate_spec(program: Program, nonce: str) -> dict[str, Any]:
     """All that a candidate's process is ever given."""
     source, limits = program.prompt + program.completion, program.limits
+    common = {"source": source, "fork": program.allow_fork}
     match program.check:
         case Call():
             caps = {"cap": limits.frame_bytes, "depth": limits.depth}
-            return {"kind": "call", "source": source, "entry": program.entry_point, **caps}
+            return common | {"kind": "call", "entry": program.entry_point, **caps}
         case Stdio():
-            return {"kind": "stdio", "source": source}
+            return common | {"kind": "stdio"}
         case Source(test):
-            return {"kind": "source", "source": f"{source}\n{test}", "nonce": nonce}
+            return common | {"kind": "source", "source": f"{source}\n{test}", "nonce": nonce}
 
 
 def _checker_spec(program: Program) -> dict[str, Any]:
