@@ -100,14 +100,16 @@ def excluded(frozen: Plan, policy: Policy) -> str:
 
 
 def regression(failed: Sequence[tuple[str, Decision, float]]) -> str:
-    """Exit 1: each lost claim (id, decision, Holm p)."""
-    lines = [
+    """Exit 1: the lost claims (id, decision, Holm p), the worst in full and the others by size."""
+    worst, *others = sorted(failed, key=lambda claim: claim[1].delta)
+    id, d, p = worst
+    first = (
         f"{id} lost {points(-d.delta, signed=False)} points "
         f"({100 * d.confidence:.0f}% CI [{points(d.low)}, {points(d.high)}], Holm p {_stated(p)}; "
         f"{_up(d.margin)} allowed)"
-        for id, d, p in failed
-    ]
-    return "; ".join(lines) + "."
+    )
+    also = ", ".join(f"{id} {points(d.delta)}" for id, d, _ in others)
+    return f"{first}; also lost: {also}." if also else f"{first}."
 
 
 def unmet(plan: ClaimPlan) -> str | None:

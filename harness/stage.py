@@ -8,20 +8,16 @@ rollback (the loop).
 
 from __future__ import annotations
 
-import fcntl
 import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from .checkpoints import Checkpoint, open_checkpoint
+from .checkpoints import Checkpoint
 from .errors import UsageError
-from .folders import cache_folder
 from .plugins import Registry
-from .records import content_hash
 
 C = TypeVar("C")
 Progress = Callable[[str, int, int], None]
@@ -94,37 +90,6 @@ class Stage:
 
 
 stages: Registry[Stage] = Registry("stage", "waterbed.stages")
-
-
-def run_once(
-    name: str,
-    settings: Mapping[str, Any],
-    *,
-    salt: str,
-    seed: int = 0,
-    threads: int = 1,
-    progress: Progress = _silent,
-) -> Checkpoint:
-    """A checkpoint made from nothing, made once and kept under WATERBED_CACHE.
-
-    Args:
-        name: a registered stage that starts from no checkpoint.
-        settings: its settings.
-        salt: whatever else the result depends on, such as the version of the data generator.
-
-    Raises:
-        UnknownName, UsageError, DataError: as the stage does.
-    """
-    found = stages.get(name)
-    made_of = [name, found.settings(**settings), salt, seed, threads, version("torch")]
-    folder = cache_folder("checkpoints") / f"{name}-{content_hash(made_of)}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that want it: one makes it, one waits
-        if folder.is_dir():
-            return open_checkpoint(folder)
-        context = StageContext(folder, seed=seed, threads=threads, progress=progress)
-        return found.run(None, context, **settings)
 
 
 def stage(name: str, *, config: type[Any]) -> Callable[[StageFunction], StageFunction]:
