@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from .errors import CheckpointError, UsageError
 from .safetensors_files import Header, read_header
 
 LINEAGE = "waterbed.json"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+#: Files of a hub repository that evaluation reads.
+NEEDED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -41,18 +45,21 @@ class Checkpoint:
         return self.digest[:12]
 
 
-def open_checkpoint(path: str | Path) -> Checkpoint:
-    """Check a folder and identify it.
+def open_checkpoint(given: str | Path) -> Checkpoint:
+    """Check a folder, or what the hub has under `owner/name[@revision]`, and identify it.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: there is no such folder, and nothing of that name on the hub.
         CheckpointError: no config, no weights, pickled weights, a missing, truncated or foreign shard.
     """
-    folder = Path(path)
+    folder = Path(given)
     if not folder.is_dir():
-        raise UsageError(
-            f"There is no checkpoint folder '{path}'; pass a folder with config.json and safetensors."
-        )
+        if not HUB_ID.fullmatch(str(given)):
+            raise UsageError(
+                f"There is no checkpoint folder '{given}'; pass a folder with config.json and "
+                "safetensors, or a hub id such as owner/name@revision."
+            )
+        folder = _from_hub(str(given))
     if not (folder / "config.json").is_file():
         raise CheckpointError(
             f"'{folder}' has no config.json; save the model with save_pretrained first."
@@ -66,6 +73,22 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         stage=lineage.get("stage"),
         settings=lineage.get("settings", {}),
     )
+
+
+def _from_hub(given: str) -> Path:
+    """Download what a model needs to run, and nothing that could run by itself."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    name, _, revision = given.partition("@")
+    try:
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(NEEDED)))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        why = str(error).strip().splitlines()[0]
+        raise UsageError(
+            f"There is no checkpoint folder '{given}', and the hub does not give it either ({why}); check "
+            "the name, the network and HF_TOKEN."
+        ) from error
 
 
 def _lineage(folder: Path) -> dict[str, Any]:

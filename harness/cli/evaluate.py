@@ -31,7 +31,9 @@ MAX_UNSCORED = 0.01
 
 
 def eval_(
-    checkpoint: Annotated[str, typer.Argument(help="Folder with config.json and safetensors.")],
+    checkpoint: Annotated[
+        str, typer.Argument(help="Folder with config.json and safetensors, or hub id.")
+    ],
     suites: Suites = None,
     out: Out = None,
     backend: Annotated[str, typer.Option(help="Engine that generates.")] = "transformers",

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 def gate(
-    baseline: Annotated[str, typer.Argument(help="A Run, or a checkpoint folder.")],
-    candidate: Annotated[str, typer.Argument(help="A Run, or a checkpoint folder.")],
+    baseline: Annotated[str, typer.Argument(help="A Run, or a checkpoint: folder or hub id.")],
+    candidate: Annotated[str, typer.Argument(help="A Run, or a checkpoint: folder or hub id.")],
     policy: Annotated[
         str | None, typer.Option("--policy", "-p", help="harm, release, strict or a YAML file.")
     ] = None,
@@ -87,12 +87,13 @@ class Sides:
             UsageError: neither a Run nor a checkpoint, or a checkpoint without suites.
         """
         from ..api import evaluate
+        from ..checkpoints import open_checkpoint
         from ..run import MANIFEST, Run
 
         path = Path(given)
         if (path / MANIFEST).is_file():
             return Run.open(path)
-        if not (path / "config.json").is_file():
+        if path.is_dir() and not (path / "config.json").is_file():
             raise UsageError(
                 f"'{given}' is neither a Run (no run.json) nor a checkpoint (no config.json); "
                 "pass a folder made by `waterbed eval` or by a trainer."
@@ -102,9 +103,10 @@ class Sides:
                 f"'{given}' is a checkpoint, so pass --suites (or a policy with suites), for example "
                 "--suites pocket."
             )
+        checkpoint = open_checkpoint(given)
         with progress(f"eval {side} {path.name}") as update:
             return evaluate(
-                path,
+                checkpoint,
                 self.suites,
                 self.out / side,
                 options=self.options,

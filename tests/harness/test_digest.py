@@ -115,6 +115,12 @@ def test_a_missing_folder_is_a_usage_error(tmp_path: Path) -> None:
         open_checkpoint(tmp_path / "nowhere")
 
 
+def test_a_hub_id_that_cannot_be_reached_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UsageError, match="hub does not give it"):
+        open_checkpoint("nobody/no-such-model-at-all@main")
+
+
 def test_a_weightless_folder_is_refused(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     assert "no *.safetensors weights" in refused(folder)
