@@ -9,6 +9,7 @@ with it. Standard library only.
 from __future__ import annotations
 
 import os
+import signal
 from typing import Any, NoReturn
 
 from . import kernel
@@ -51,6 +52,7 @@ def enter(staging: str, paths: list[str], uid: int | None) -> int:
         _build_root(staging, paths)
     if child := os.fork():
         _outlive(child)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     namespace = os.open("self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
     os.close(proc)
     mount_scratch(1 << 20, 1 << 20, 64)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from waterbed.harness.errors import NoSandbox
 from waterbed.harness.sandbox import Call, Limits, Program, Sandbox
 
@@ -62,6 +63,7 @@ class Case:
     id: str
     hostile: bool
     program: Program
+    kind: str = ""
     needs: tuple[str, ...] = ()
 
 
@@ -87,7 +89,7 @@ def _case(row: dict[str, Any]) -> Case:
         limits,
         allow_fork="fork" in needs,
     )
-    return Case(row["id"], row["kind"] == "hostile", program, needs)
+    return Case(row["id"], row["kind"] == "hostile", program, row.get("cls") or "", needs)
 
 
 ADD = 'def add(x: int, y: int):\n    """Add two numbers x and y"""\n'
@@ -107,7 +109,7 @@ def check(candidate):
 
 @pytest.fixture(scope="session")
 def own_corpus() -> list[Case]:
-    """hostile_programs.txt: blocks of `### id [fork] [often]: why` and a body for `add`."""
+    """hostile_programs.txt: blocks of `### id [fork] [often] [slow]: why` and a body for `add`."""
     blocks = re.split(r"^### ", (HERE / "hostile_programs.txt").read_text(), flags=re.M)[1:]
     return [_own_case(block) for block in blocks]
 
@@ -116,8 +118,9 @@ def _own_case(block: str) -> Case:
     title, body = block.split("\n", 1)
     name, *flags = title.split(":")[0].split()
     test = ADD_OFTEN if "often" in flags else ADD_ONCE
+    kind = "time" if "slow" in flags else ""
     program = Program(ADD, body, Call(test), "add", QUICK, allow_fork="fork" in flags)
-    return Case(name, not name.startswith("honest"), program)
+    return Case(name, not name.startswith("honest"), program, kind)
 
 
 class Host:
@@ -135,6 +138,16 @@ class Host:
         for file in CANARY.iterdir():
             file.chmod(0o666)
         self._doors = list(self._listen())
+        self.before = self._files()
+
+    def give_to(self, uid: int) -> None:
+        """Let files and victim be the user's own, so that only the sandbox protects them."""
+        self.victim.kill()
+        self.victim.wait()
+        self.victim = subprocess.Popen(["sleep", "600"], user=uid)
+        (CANARY / "victim.pid").write_text(str(self.victim.pid))
+        for file in (CANARY, *CANARY.iterdir()):
+            os.chown(file, uid, uid)
         self.before = self._files()
 
     def harm(self) -> list[str]:
