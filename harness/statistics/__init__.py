@@ -11,6 +11,9 @@ Nothing is imported here, so that naming the package costs nothing; import the m
 - `families`    Holm, Benjamini-Hochberg, the pooled loss over domains
 - `operating`   exact error rates and power at a fixed number of items
 - `planning`    what a number of items can and cannot show, before anything runs
+- `clusters`    items that are not independent: cluster-robust error, one score a cluster
+- `two_level`   variance between items and between samples, and which is worth paying for
+- `boundaries`  group-sequential boundaries by spending, sequential p-values
 - `sentences`   the words people read
 
 Proportions and differences lie in [-1, 1] everywhere; a point is 0.01, and only `sentences` speaks
