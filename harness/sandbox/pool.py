@@ -90,14 +90,14 @@ class Sandbox:
 
         Args:
             level: `auto` for the best that works here, or `L3`, `L2`, `L1`.
-            workers: programs at a time; default: the CPUs this process may use.
+            workers: programs at a time; default: one more than the CPUs this process may use,
+                since a worker idles while its two sides pass the word.
             unsafe_local_exec: allow `L1`, which isolates nothing; the environment variable
                 WATERBED_UNSAFE_LOCAL_EXEC=1 does too.
 
         Raises:
             NoSandbox: no level asked for works here. Never raised later.
         """
-        count = workers or len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
         unsafe = unsafe_local_exec or os.environ.get(_UNSAFE_VARIABLE) == "1"
         skipped: dict[str, str] = {}
         for name in _candidates(level, unsafe):
@@ -106,6 +106,7 @@ class Sandbox:
             except Broken as error:
                 skipped[name] = str(error)
                 continue
+            count = workers or len(os.sched_getaffinity(0)) + 1
             return cls(name, [first, *_more(name, count - 1)], skipped)
         raise NoSandbox(_no_level(level, skipped))
 
