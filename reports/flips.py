@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ..harness.comparability import RunLike as GatedRun
 from ..harness.verdict import TaskVerdict, Verdict
 
 if TYPE_CHECKING:
@@ -24,18 +24,9 @@ Texts = dict[tuple[str, int], tuple[str, str]]
 Repeats = dict[int, dict[str, Any]]
 
 
-class RunLike(Protocol):
-    """What pages read of a Run directory."""
+class RunLike(GatedRun, Protocol):
+    """What pages read of a Run directory, beyond what a gate reads."""
 
-    @property
-    def path(self) -> Path: ...
-    @property
-    def label(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def manifest(self) -> Mapping[str, Any]: ...
-    def scores(self) -> pd.DataFrame: ...
     def generations(self) -> pd.DataFrame: ...
     def results(self) -> Mapping[str, Any]: ...
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from waterbed.harness.backends.sandbox import SandboxBackend
-from waterbed.harness.errors import DataError, NoSandbox, UsageError
+from waterbed.harness.errors import DataError, UsageError
 from waterbed.harness.records import Generation, Score
 from waterbed.harness.rewards import reward
 from waterbed.harness.tasks import Task, resolve
@@ -29,16 +28,6 @@ PROBLEM = {
     "entry_point": "twice",
     "test": "def check(candidate):\n    assert candidate(4) == 8\n    assert candidate('a') == 'aa'\n",
 }
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[SandboxBackend]:
-    try:
-        opened = SandboxBackend()
-    except NoSandbox as error:
-        pytest.skip(str(error))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from waterbed.harness.backends.sandbox import SandboxBackend
-from waterbed.harness.errors import NoSandbox
 from waterbed.harness.records import Generation, Score
 from waterbed.harness.rewards import reward
 from waterbed.harness.tasks import tasks
 from waterbed.suites.pocket.domains import POCKET
 
 TASK = tasks.get("pocket/code")
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[SandboxBackend]:
-    try:
-        opened = SandboxBackend()
-    except NoSandbox as error:
-        pytest.skip(str(error))
-    yield opened
-    opened.close()
 
 
 def graded(texts: list[str], sandbox: SandboxBackend) -> list[Score]:
