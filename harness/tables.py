@@ -42,10 +42,12 @@ def scores_table(tasks: Sequence[Task], scores: Mapping[ScoreKey, Score]) -> pa.
     for (name, sample_id, repeat), score in scores.items():
         detail = canonical_json(dict(score.detail)) if score.detail else None
         extracted = None if score.extracted is None else clean_text(score.extracted)
-        for metric, value in metric_rows(by_name[name], samples[(name, sample_id)], score):
-            rows.append((name, sample_id, repeat, metric, value, score.reason, extracted, detail))
+        sample = samples[(name, sample_id)]
+        rest = (score.reason, extracted, detail, sample.cluster)
+        for metric, value in metric_rows(by_name[name], sample, score):
+            rows.append((name, sample_id, repeat, metric, value, *rest))
     rows.sort(key=lambda row: row[:4])
-    columns = list(zip(*rows, strict=True)) if rows else [()] * 8
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 9
     schema = pa.schema(
         [
             ("task", pa.string()),
@@ -56,6 +58,7 @@ def scores_table(tasks: Sequence[Task], scores: Mapping[ScoreKey, Score]) -> pa.
             ("reason", pa.string()),
             ("extracted", pa.string()),
             ("detail", pa.string()),
+            ("cluster", pa.string()),
         ]
     )
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema)

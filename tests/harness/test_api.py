@@ -52,7 +52,7 @@ def test_a_run_has_every_file_of_the_contract(sums: str, tmp_path: Path) -> None
     assert run.results()["toy/sums"]["correct"] == {"mean": 1.0, "se": 0.0, "n": 40, "unscored": {}}
     assert list(run.scores().columns) == [
         *("task", "sample_id", "repeat", "metric"),
-        *("value", "reason", "extracted", "detail"),
+        *("value", "reason", "extracted", "detail", "cluster"),
     ]
 
 
