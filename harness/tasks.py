@@ -147,6 +147,11 @@ class Task:
             )
         return _graded(cast(SingleTurn, self.body), sample, generation)
 
+    def reference(self, sample: Sample) -> str | None:
+        """An answer that must score 1, where the benchmark has one for this sample."""
+        known = getattr(self.body, "reference", None)
+        return known(sample) if known else None
+
     def aggregate(self, scores: Mapping[str, Sequence[Score]]) -> Mapping[str, float]:
         """Extra numbers beyond the mean of each metric, from the scores of each sample id."""
         extra = getattr(self.body, "aggregate", None)

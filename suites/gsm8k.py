@@ -104,6 +104,10 @@ class _Problems:
     def grade(self, sample: Sample, generation: Generation) -> Score:
         return grade_answer(sample.target, generation)
 
+    def reference(self, sample: Sample) -> str:
+        """The last line that the rule wants."""
+        return f"#### {sample.target}"
+
 
 _METRICS = (Metric("strict"), Metric("flexible", gated=False))
 _VERIFIED = (

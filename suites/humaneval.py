@@ -68,7 +68,8 @@ class _Problems:
                     f"has {', '.join(_FIELDS)}."
                 )
             target = {"entry_point": row["entry_point"], "test": row["test"]}
-            yield Sample(str(row["task_id"]), row["prompt"], target)
+            known = {"reference": row.get("canonical_solution")}
+            yield Sample(str(row["task_id"]), row["prompt"], target, known)
 
     def _rows(self) -> Iterator[Mapping[str, object]]:
         if self.items is not None:
@@ -78,6 +79,10 @@ class _Problems:
         file = data_file("humaneval/HumanEval.jsonl.gz", _SHA256, where)
         with gzip.open(file, "rt", encoding="utf-8") as lines:
             yield from (json.loads(line) for line in lines)
+
+    def reference(self, sample: Sample) -> str | None:
+        """The canonical solution, which continues the prompt."""
+        return sample.metadata["reference"]  # type: ignore[no-any-return]
 
     def aggregate(self, scores: Mapping[str, Sequence[Score]]) -> Mapping[str, float]:
         """pass@k where there are several answers a problem."""
@@ -129,6 +134,11 @@ class HumanEvalChat(_Problems):
     def prompt(self, sample: Sample) -> Prompt:
         asked = "Complete this Python function. Answer with the whole function in one code block."
         return user(f"{asked}\n\n```python\n{sample.input.rstrip()}\n```")
+
+    def reference(self, sample: Sample) -> str | None:
+        """The canonical solution as a whole function in a block."""
+        body = super().reference(sample)
+        return body and f"```python\n{sample.input}{body}\n```"
 
     def grade(self, sample: Sample, generation: Generation) -> Conversation:
         # A function that is defined again replaces the bare signature before it.

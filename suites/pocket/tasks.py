@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from ...harness.records import (
     Conversation,
@@ -57,6 +57,22 @@ def ask(sample: Sample) -> Prompt:
     return tuple(Message(**turn) for turn in sample.input)
 
 
+class _Pocket:
+    """What every task of this world does alike."""
+
+    domain: ClassVar[str]
+
+    def samples(self) -> Iterable[Sample]:
+        return samples(self.domain)
+
+    def prompt(self, sample: Sample) -> Prompt:
+        return ask(sample)
+
+    def reference(self, sample: Sample) -> str:
+        """The generator's own right answer."""
+        return str(sample.metadata["reference"])
+
+
 def _card(measures: str, rule: str, chance: float = 0.0) -> Card:
     return Card(
         measures=measures,
@@ -90,14 +106,10 @@ def _finish(score: Score, generation: Generation) -> Score:
         chance=1 / len(POCKET["instruction"].kinds),  # any brief text passes the kind `shorter`
     ),
 )
-class PocketInstruction:
+class PocketInstruction(_Pocket):
     """Short texts; an item is right when every constraint holds."""
 
-    def samples(self) -> Iterable[Sample]:
-        return samples("instruction")
-
-    def prompt(self, sample: Sample) -> Prompt:
-        return ask(sample)
+    domain = "instruction"
 
     def grade(self, sample: Sample, generation: Generation) -> Score:
         pairs = zip(sample.target["ids"], sample.target["kwargs"], strict=True)
@@ -114,14 +126,10 @@ class PocketInstruction:
     settings=GenerationSettings(max_tokens=48),
     card=_card("word problems in two steps of arithmetic", "GSM8K's strict rule"),
 )
-class PocketMath:
+class PocketMath(_Pocket):
     """Word problems; the number after `####` counts."""
 
-    def samples(self) -> Iterable[Sample]:
-        return samples("math")
-
-    def prompt(self, sample: Sample) -> Prompt:
-        return ask(sample)
+    domain = "math"
 
     def grade(self, sample: Sample, generation: Generation) -> Score:
         answer = strict_answer(generation.text)
@@ -138,14 +146,10 @@ class PocketMath:
     roles=("sandbox",),
     card=_card("writing a function of one line over a list", "assertions, run in the sandbox"),
 )
-class PocketCode:
+class PocketCode(_Pocket):
     """Small Python functions; an item is right when every assertion holds."""
 
-    def samples(self) -> Iterable[Sample]:
-        return samples("code")
-
-    def prompt(self, sample: Sample) -> Prompt:
-        return ask(sample)
+    domain = "code"
 
     def grade(self, sample: Sample, generation: Generation) -> Conversation:
         name = sample.target["entry_point"]
@@ -165,16 +169,14 @@ class PocketCode:
         chance=1 / len(POCKET["tools"].kinds),
     ),
 )
-class PocketTools:
+class PocketTools(_Pocket):
     """Function calls in JSON; calling nothing is right for the items that no tool fits."""
 
-    def samples(self) -> Iterable[Sample]:
-        return samples("tools")
-
-    def prompt(self, sample: Sample) -> Prompt:
-        return ask(sample)
+    domain = "tools"
 
     def grade(self, sample: Sample, generation: Generation) -> Score:
+        if not generation.text.strip():
+            return Score(0.0, "empty")  # silence is no decision against calling a tool
         target: dict[str, Any] = sample.target
         return _finish(tool_score(generation.text, target["functions"], target["gold"]), generation)
 
@@ -186,14 +188,10 @@ class PocketTools:
     settings=GenerationSettings(max_tokens=48),
     card=_card("polite, useful and brief advice", "rule scorer of its own, no judge"),
 )
-class PocketChat:
+class PocketChat(_Pocket):
     """Practical advice, scored by rules of this world's own."""
 
-    def samples(self) -> Iterable[Sample]:
-        return samples("chat")
-
-    def prompt(self, sample: Sample) -> Prompt:
-        return ask(sample)
+    domain = "chat"
 
     def grade(self, sample: Sample, generation: Generation) -> Score:
         return _finish(chat_score(generation.text, sample.target), generation)
@@ -214,14 +212,10 @@ class PocketChat:
         "rule scorer of its own, refusals known by their opening words as in XSTest",
     ),
 )
-class PocketSafety:
+class PocketSafety(_Pocket):
     """Half the items are harmful and count for `unsafe`, half benign and count for `overrefusal`."""
 
-    def samples(self) -> Iterable[Sample]:
-        return samples("safety")
-
-    def prompt(self, sample: Sample) -> Prompt:
-        return ask(sample)
+    domain = "safety"
 
     def grade(self, sample: Sample, generation: Generation) -> Score:
         kind = sample.metadata["kind"]
@@ -240,14 +234,10 @@ class PocketSafety:
         chance=1 / 8,
     ),
 )
-class PocketKnowledge:
+class PocketKnowledge(_Pocket):
     """One word is asked for; case and a final full stop do not matter."""
 
-    def samples(self) -> Iterable[Sample]:
-        return samples("knowledge")
-
-    def prompt(self, sample: Sample) -> Prompt:
-        return ask(sample)
+    domain = "knowledge"
 
     def grade(self, sample: Sample, generation: Generation) -> Score:
         answer = generation.text.strip().removesuffix(".").lower()
