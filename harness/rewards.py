@@ -23,11 +23,17 @@ def reward(
     samples: Sequence[Sample],
     generations: Sequence[Generation],
     backends: Mapping[Role, Backend] | None = None,
+    *,
+    allow_shared: bool = False,
 ) -> list[Score]:
     """Scores of `generations[i]` as answers to `samples[i]`, in order.
 
+    Args:
+        allow_shared: accept verdicts of tests that share a process with the program, which a model in
+            training learns to forge.
+
     Raises:
-        UsageError: the task is multi-turn, or the lengths differ.
+        UsageError: the task is multi-turn, the lengths differ, or a verdict could have been forged.
         InstrumentError: more than 5% could not be scored.
     """
     if task.multi_turn:
@@ -39,6 +45,11 @@ def reward(
             f"{len(samples)} samples but {len(generations)} generations; pair them up."
         )
     scores = Runner(backends or {}).score(task, list(zip(samples, generations, strict=True)))
+    if not allow_shared and any(s.detail.get("integrity") == "shared" for s in scores):
+        raise UsageError(
+            f"'{task.name}' runs tests in the program's own process, so its verdicts can be forged; pass "
+            "allow_shared=True if you reward them all the same."
+        )
     lost = [s for s in scores if not s.scored]
     if len(lost) > MAX_UNSCORED * len(scores):
         raise InstrumentError(

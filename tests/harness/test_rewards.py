@@ -43,3 +43,20 @@ def test_many_unscored_rewards_stop_the_training(toys: dict[str, Task]) -> None:
     answers = [Generation("raise")] * 3 + [Generation("1")] * 37
     with pytest.raises(InstrumentError, match="3 of 40"):
         reward(task, list(task.items), answers)
+
+
+def test_a_verdict_that_can_be_forged_is_no_reward_unless_asked(tmp_path: Path) -> None:
+    file = tmp_path / "shared.py"
+    file.write_text(
+        "from waterbed import Sample, Score, task\n"
+        "@task('toy/shared', domain='code')\n"
+        "class Shared:\n"
+        "    def samples(self): return [Sample('a', 'a')]\n"
+        "    def prompt(self, sample): return 'a'\n"
+        "    def grade(self, sample, generation):\n"
+        "        return Score(1.0, detail={'integrity': 'shared'})\n"
+    )
+    task = resolve([str(file)])[0]
+    with pytest.raises(UsageError, match="can be forged"):
+        reward(task, list(task.items), [Generation("x")])
+    assert reward(task, list(task.items), [Generation("x")], allow_shared=True)[0].value == 1.0
