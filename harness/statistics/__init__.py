@@ -14,6 +14,9 @@ Nothing is imported here, so that naming the package costs nothing; import the m
 - `clusters`    items that are not independent: cluster-robust error, one score a cluster
 - `two_level`   variance between items and between samples, and which is worth paying for
 - `boundaries`  group-sequential boundaries by spending, sequential p-values
+- `sequential`  one domain over several looks: frozen plan, look, early stop
+- `common_looks`   the mean over domains at common looks, Holm when all were read
+- `expected_looks` chances and items of a sequential plan, by simulation
 - `sentences`   the words people read
 
 Proportions and differences lie in [-1, 1] everywhere; a point is 0.01, and only `sentences` speaks

@@ -29,6 +29,7 @@ from waterbed.harness.statistics.paired import (
     t_upper_tail,
 )
 from waterbed.harness.statistics.proportions import newcombe_interval, wilson_interval
+from waterbed.harness.statistics.sequential import LookResult, look, plan_looks
 from waterbed.harness.statistics.tango import tango_interval, tango_z
 from waterbed.harness.statistics.two_level import item_variance
 
@@ -147,6 +148,35 @@ def gs_boundary(alpha: float, t: list[float], spending: str) -> dict[str, Any]:
     }
 
 
+def gs_verdict(
+    cum_b: list[int],
+    cum_c: list[int],
+    looks: list[int],
+    N: int,  # noqa: N803
+    margin: float,
+    alpha: float,
+    spending: str,
+    gamma: float,
+) -> dict[str, Any]:
+    plan = plan_looks(N, margin, alpha_pass=alpha, alpha_fail=alpha, spending=spending, gamma=gamma)
+    assert plan.looks[: len(looks)] == tuple(looks)
+    results: list[LookResult] = []
+    for b, c, n in zip(cum_b, cum_c, looks, strict=True):
+        results.append(look(plan, pair_counts(b, c, n), results[-1] if results else None))
+        if results[-1].stop:
+            break
+    last = results[-1]
+    return {
+        "look": last.look,
+        "n": last.n,
+        "verdict": last.outcome,
+        "z_pass": [r.z_pass for r in results],
+        "z_loss": last.z_losses,
+        "boundary": [r.bound_pass for r in results],
+        "sequential_p_loss": last.p_loss,
+    }
+
+
 def naive_peeking_error(looks: int, alpha_one_sided: float) -> dict[str, Any]:
     fractions = [k / looks for k in range(1, looks + 1)]
     return {"type1": crossing_probability([critical_value(alpha_one_sided)] * looks, fractions)}
@@ -168,6 +198,7 @@ KINDS = {
         cluster_se,
         two_level_variance,
         gs_boundary,
+        gs_verdict,
         naive_peeking_error,
     )
 }
