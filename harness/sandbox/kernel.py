@@ -28,6 +28,7 @@ _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
 
 PR_SET_PDEATHSIG = 1
+#: 0 also keeps a core-dump handler of the host's from being started by a crash.
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38

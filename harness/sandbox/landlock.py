@@ -23,6 +23,8 @@ _ABI_1 = (1 << 13) - 1
 _TCP = 3
 _SCOPES = 3
 SCOPED_ABI = 6
+#: Version 1 cannot move folders, which emptying a scratch folder does.
+LEAST_ABI = 2
 
 
 def abi() -> int:

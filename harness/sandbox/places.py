@@ -70,6 +70,7 @@ class Namespaces:
         os.chdir(self.scratch)
         os.setsid()
         set_limits(limits, fork, self._shared_tasks)
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         kernel.drop_capabilities()
         self._filters[fork].install(os.getpid())
 
@@ -84,8 +85,8 @@ class Landlocked:
     """L2: no namespaces; rules on files, signals and system calls, and a wiped folder."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        if not landlock.abi():
-            raise OSError("this kernel has no Landlock (Linux 5.13)")
+        if landlock.abi() < landlock.LEAST_ABI:
+            raise OSError("this kernel has no Landlock, or an old one (Linux 5.19)")
         self.scratch = config["folder"]
         self._shared_tasks = _shared_tasks(config["uid"], "0.0")
         self._children = _children_file()
@@ -116,6 +117,8 @@ class Landlocked:
         os.setsid()
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         set_limits(limits, fork, self._shared_tasks)
+        if not self.kept:  # reaching an interpreter by /proc/self/fd needs the opposite
+            kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         if self._scopes is not None:
             landlock.restrict(self._scopes)
         self._filters[fork].install(os.getpid())

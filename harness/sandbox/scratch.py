@@ -9,31 +9,42 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 
 _BLOCK = 512
 
 
 def over_limit(root: str, disk_bytes: int, inodes: int) -> bool:
-    """Whether the tree holds more bytes or files than allowed; stops counting when it does."""
+    """Whether the tree holds more bytes or files than allowed; stops counting when it does.
+
+    A folder that is too deep to name, or made unreadable, counts as over: no honest program makes
+    one, and anything could be hidden in it.
+    """
     used = entries = 0
     folders = [root]
     while folders:
         try:
-            listing = os.scandir(folders.pop())
-        except FileNotFoundError:  # deleted meanwhile
-            continue
-        except OSError:
-            return True  # too deep to name, or made unreadable: no honest program does that
-        with listing:
-            for entry in listing:
-                status = _status(entry)
+            for status, path in _entries(folders.pop()):
                 entries += 1
-                used += status.st_blocks * _BLOCK if status else 0
+                used += status.st_blocks * _BLOCK
                 if used > disk_bytes or entries > inodes:
                     return True
-                if status and stat.S_ISDIR(status.st_mode):
-                    folders.append(entry.path)
+                if stat.S_ISDIR(status.st_mode):
+                    folders.append(path)
+        except FileNotFoundError:  # a folder deleted meanwhile
+            continue
+        except OSError:
+            return True
     return False
+
+
+def _entries(folder: str) -> Iterator[tuple[os.stat_result, str]]:
+    with os.scandir(folder) as listing:
+        for entry in listing:
+            try:
+                yield entry.stat(follow_symlinks=False), entry.path
+            except FileNotFoundError:  # deleted meanwhile
+                continue
 
 
 def empty(root: str) -> None:
@@ -58,10 +69,3 @@ def empty(root: str) -> None:
                 else:
                     os.unlink(below)
             os.rmdir(path)
-
-
-def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
-    try:
-        return entry.stat(follow_symlinks=False)
-    except OSError:  # deleted meanwhile
-        return None

@@ -7,6 +7,7 @@ be executed here anyway. Runs inside the sandbox; standard library only.
 
 from __future__ import annotations
 
+import importlib
 import os
 import select
 import time
@@ -91,6 +92,5 @@ class EventSemaphore:
 
 def install() -> None:
     """Let multiprocessing in this process use `EventSemaphore`."""
-    import _multiprocessing
-
-    _multiprocessing.SemLock = EventSemaphore  # type: ignore[misc,assignment]
+    native = importlib.import_module("_multiprocessing")
+    native.SemLock = EventSemaphore  # type: ignore[attr-defined]

@@ -8,6 +8,8 @@ Standard library only.
 
 from __future__ import annotations
 
+import _sitebuiltins
+import builtins
 import contextlib
 import gc
 import importlib
@@ -63,6 +65,8 @@ def main(control_fd: int) -> None:
 
 def _warm_up(packages: list[str], scratch: str) -> None:
     os.environ.update(HOME=scratch, TMPDIR=scratch)
+    for name in ("exit", "quit"):  # what `site` would have added, and scripts do call
+        setattr(builtins, name, _sitebuiltins.Quitter(name, ""))
     sys.path.extend(packages)
     for name in PRELOAD:
         importlib.import_module(name)
@@ -96,7 +100,7 @@ def _serve(
         "wall_s": time.monotonic() - started,
         "cpu_s": usage.ru_utime + usage.ru_stime,
     }
-    if setup != _READY:
+    if setup != _READY and end != "stopped":
         report |= {"end": "broken", "note": setup.decode("utf-8", "replace") or "no set-up"}
     elif end != "timeout" and place.over_limit(job["limits"]):
         report["end"] = "disk"

@@ -148,6 +148,7 @@ def test_scripts_are_judged_case_by_case(sandbox: Sandbox) -> None:
 def test_a_script_that_prints_right_and_then_fails_has_failed(sandbox: Sandbox) -> None:
     check = Stdio((("", "1"),))
     assert _one(sandbox, Program("", "print(1)\n", check)).passed
+    assert _one(sandbox, Program("", "print(1)\nexit()\n", check)).passed
     assert _one(sandbox, Program("", "print(1)\nraise ValueError\n", check)).outcome == "failed"
     assert _one(sandbox, Program("", "print(1)\nexit(3)\n", check)).outcome == "failed"
 
