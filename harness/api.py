@@ -254,7 +254,9 @@ def _run(
         "stopped" if outcome.stopped else "complete",
         {
             "scores.parquet": tables.scores_table(tasks, outcome.scores),
-            "generations.parquet": tables.generations_table(outcome.entries),
+            "generations.parquet": tables.generations_table(
+                outcome.entries, private={t.name for t in tasks if t.card.private}
+            ),
         },
         tasks=_with_prompt_hashes(writer.manifest["tasks"], outcome),
         cost=_cost(outcome, time.monotonic() - began, writer.manifest["cost"]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .journal import Entry
@@ -19,6 +19,10 @@ from .tasks import Task
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+#: Stands for every text of a task whose items must not be shown.
+WITHHELD = "(withheld: the items of this task must not be shown)"
 
 
 def metric_rows(task: Task, sample: Sample, score: Score) -> list[tuple[str, float | None]]:
@@ -64,11 +68,14 @@ def scores_table(tasks: Sequence[Task], scores: Mapping[ScoreKey, Score]) -> pa.
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema)
 
 
-def generations_table(entries: Iterable[Entry]) -> pa.Table:
-    """One row per answer of a model, sorted by place."""
+def generations_table(entries: Iterable[Entry], private: Container[str] = ()) -> pa.Table:
+    """One row per answer of a model, sorted by place; of `private` tasks without any text."""
     import pyarrow as pa
 
     rows = [_generation_row(e) for e in entries if isinstance(e.answer, Generation | Choice)]
+    for row in rows:
+        if row["task"] in private:
+            row |= {name: WITHHELD for name in ("prompt", "text", "thinking") if row.get(name)}
     rows.sort(key=lambda row: (row["task"], row["sample_id"], row["repeat"], row["ordinal"]))
     schema = pa.schema(
         [

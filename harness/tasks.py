@@ -78,6 +78,9 @@ class Card:
     """`against ...` or `unverified: ...`; an unverified task does not gate unless the policy says so."""
     toy: bool = False
     """Made for toy models; wherever its figures are shown, the words "toy model" stand beside them."""
+    private: bool = False
+    """Its items must not appear in plain text: a Run's tables, and so all pages, hold neither its prompts
+    nor the answers, which may quote them. The journal still holds the answers."""
 
 
 @dataclass(frozen=True)
