@@ -17,6 +17,8 @@ Nothing is imported here, so that naming the package costs nothing; import the m
 - `sequential`  one domain over several looks: frozen plan, look, early stop
 - `common_looks`   the mean over domains at common looks, Holm when all were read
 - `expected_looks` chances and items of a sequential plan, by simulation
+- `eprocess`    betting e-process: valid at every item, with no end planned
+- `evalues`     e-values combined: mean, e-BH, e-LOND, and the nightly e-CUSUM
 - `sentences`   the words people read
 
 Proportions and differences lie in [-1, 1] everywhere; a point is 0.01, and only `sentences` speaks

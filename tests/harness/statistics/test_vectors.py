@@ -8,9 +8,17 @@ from typing import Any
 
 import pytest
 
+from waterbed.harness.statistics import evalues
 from waterbed.harness.statistics.boundaries import boundary, crossing_probability, spent
 from waterbed.harness.statistics.clusters import clustered
 from waterbed.harness.statistics.decision import decide
+from waterbed.harness.statistics.eprocess import (
+    PRIOR_ITEMS,
+    PRIOR_VARIANCE,
+    Side,
+    log_wealth,
+    p_anytime,
+)
 from waterbed.harness.statistics.families import benjamini_hochberg, holm
 from waterbed.harness.statistics.mcnemar import (
     exact_loss,
@@ -177,6 +185,22 @@ def gs_verdict(
     }
 
 
+def e_process(d: list[float], margin: float, side: Side, n0: int, v0: float) -> dict[str, Any]:
+    assert (n0, v0) == (PRIOR_ITEMS, PRIOR_VARIANCE)
+    path = log_wealth(d, margin, side)
+    return {"log_e": path.tolist(), "p_anytime": p_anytime(path)}
+
+
+def e_bh(e: list[float], alpha: float) -> dict[str, Any]:
+    return {"reject": evalues.e_bh(e, alpha)}
+
+
+def e_lond(e: list[float], alpha: float, gamma: str) -> dict[str, Any]:
+    assert gamma == "6/(pi^2 t^2)"
+    levels, stands = evalues.e_lond(e, alpha)
+    return {"alpha_t": levels, "reject": stands}
+
+
 def naive_peeking_error(looks: int, alpha_one_sided: float) -> dict[str, Any]:
     fractions = [k / looks for k in range(1, looks + 1)]
     return {"type1": crossing_probability([critical_value(alpha_one_sided)] * looks, fractions)}
@@ -199,6 +223,9 @@ KINDS = {
         two_level_variance,
         gs_boundary,
         gs_verdict,
+        e_process,
+        e_bh,
+        e_lond,
         naive_peeking_error,
     )
 }
