@@ -9,10 +9,18 @@ applied (gate_plan.py, gate.py).
 from __future__ import annotations
 
 import difflib
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, PrivateAttr
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    field_validator,
+)
 
 from .config import Config, load_config
 from .errors import UsageError
@@ -56,10 +64,40 @@ def _claim_id(text: str) -> str:
     return text
 
 
+def _day(value: Any) -> date:
+    try:
+        return value if type(value) is date else date.fromisoformat(str(value))
+    except ValueError as error:
+        raise ValueError("should be a day, written like 2026-12-31") from error
+
+
+def _not_past(day: date) -> date:
+    # The only clock of a policy: a gate that has begun does not change its mind at midnight.
+    today = date.today()  # noqa: DTZ011 - a user's own calendar day
+    if day < today:
+        raise ValueError(
+            f"this waiver expired on {day} (today is {today}); mend the loss and delete the waiver, "
+            "or have its owner renew it"
+        )
+    return day
+
+
 # Below a tenth of a point somebody wrote a proportion; such a margin could never be met anyway.
 Points = Annotated[float, Field(ge=0.1, lt=100), AfterValidator(_proportion)]
 Level = Annotated[float, Field(gt=0, lt=0.5)]
 ClaimId = Annotated[str, AfterValidator(_claim_id)]
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
+
+
+class Waiver(Config):
+    """A known loss that somebody answers for until a day; it is shown, and is no exit 1."""
+
+    claim: ClaimId
+    """A domain with all its claims, or one `domain/metric`."""
+    owner: Words
+    reason: Words
+    expires: Annotated[date, BeforeValidator(_day), AfterValidator(_not_past)]
+    """The last day on which it holds."""
 
 
 class Policy(Config):
@@ -95,12 +133,23 @@ class Policy(Config):
     """Let tasks gate whose scorer was compared with nothing."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Items a task that this gate is content with; without it only whole benchmarks can be green."""
+    waivers: tuple[Waiver, ...] = ()
+    """Losses that are known and owned; see waivers.py."""
     suites: tuple[str, ...] = ()
     """What both sides must have; a suite that is named here cannot be left out."""
     settings: dict[str, Any] = Field(default_factory=dict)
     backend: str | dict[str, Any] | None = None
 
     _source: str | None = PrivateAttr(default=None)
+
+    @field_validator("waivers")
+    @classmethod
+    def _one_owner(cls, waivers: tuple[Waiver, ...]) -> tuple[Waiver, ...]:
+        claims = [waiver.claim for waiver in waivers]
+        twice = next((claim for claim in claims if claims.count(claim) > 1), None)
+        if twice:
+            raise ValueError(f"'{twice}' is waived twice; keep one waiver, with one owner")
+        return waivers
 
     @classmethod
     def load(cls, source: str | Path | None = None) -> Policy:
