@@ -36,6 +36,7 @@ def evaluate(
     judges: Mapping[Role, Backend] | None = None,
     limit: int | None = None,
     repeats: int | None = None,
+    settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     looks: Mapping[str, Sequence[int]] | None = None,
     stop: Stop | None = None,
@@ -55,6 +56,7 @@ def evaluate(
         judges: backends for the other roles (judge, user, sandbox).
         limit: only the first so many items of each task, in hash order.
         repeats: answers an item; default is the task's.
+        settings: decoding settings that replace the tasks' own: max_tokens, temperature, top_p, stop.
         looks, stop: see runner.TaskPlan and runner.Runner.
         cache: share greedy answers with other Runs (never those of a Backend object).
         fresh: discard what is there.
@@ -62,7 +64,7 @@ def evaluate(
     Raises:
         UsageError, DataError, InstrumentError: see errors.py; what was answered is kept.
     """
-    tasks = resolve(suites)
+    tasks = tuple(t.decoded(**(settings or {})) for t in resolve(suites))
     plans = [_plan(t, limit, repeats, seed, (looks or {}).get(t.name, ())) for t in tasks]
     given = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
     out = Path(out)

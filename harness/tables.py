@@ -140,10 +140,14 @@ def prompt_hash(prompts: Mapping[ScoreKey, str], task: str) -> str:
 
 def results(tasks: Sequence[Task], outcome: Outcome) -> dict[str, Any]:
     """Every metric of every task with n, mean, standard error and unscored counts by reason."""
-    return {t.name: _task_results(t, outcome.scores) for t in tasks}
+    spent: Counter[str] = Counter()
+    for entry in outcome.entries:
+        if isinstance(entry.answer, Generation):
+            spent[entry.ticket.task] += entry.answer.completion_tokens
+    return {t.name: _task_results(t, outcome.scores, spent[t.name]) for t in tasks}
 
 
-def _task_results(task: Task, all_scores: Mapping[ScoreKey, Score]) -> dict[str, Any]:
+def _task_results(task: Task, all_scores: Mapping[ScoreKey, Score], tokens: int) -> dict[str, Any]:
     samples = {s.id: s for s in task.items}
     scores = {k: s for k, s in sorted(all_scores.items()) if k[0] == task.name}
     values: dict[str, list[float]] = {}
@@ -155,7 +159,7 @@ def _task_results(task: Task, all_scores: Mapping[ScoreKey, Score]) -> dict[str,
                 values.setdefault(metric, [])
             else:
                 values.setdefault(metric, []).append(value)
-    shown: dict[str, Any] = {
+    metrics: dict[str, Any] = {
         metric: {**mean_and_error(seen), "unscored": dict(unscored.get(metric, {}))}
         for metric, seen in sorted(values.items())
     }
@@ -165,7 +169,10 @@ def _task_results(task: Task, all_scores: Mapping[ScoreKey, Score]) -> dict[str,
         if score.scored:
             scored.setdefault(key[1], []).append(score)
     extra = dict(task.aggregate(scored)) if scored else {}
-    return {**shown, "notes": dict(sorted(reasons.items())), "extra": extra}
+    solved = sum(any(s.value == 1.0 for s in own) for own in scored.values())
+    cost = {"completion_tokens": tokens, "per_solved": tokens / solved if solved else None}
+    notes = dict(sorted(reasons.items()))
+    return {"metrics": metrics, "notes": notes, "extra": extra, "cost": cost}
 
 
 def mean_and_error(values: Sequence[float]) -> dict[str, Any]:

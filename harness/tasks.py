@@ -150,6 +150,18 @@ class Task:
             )
         return _graded(cast(SingleTurn, self.body), sample, generation)
 
+    def decoded(self, **settings: Any) -> Task:
+        """The same benchmark with other decoding settings; None keeps the task's own.
+
+        Raises:
+            UsageError: a value that means nothing.
+        """
+        changed = {k: v for k, v in settings.items() if v is not None}
+        try:
+            return replace(self, settings=replace(self.settings, **changed))
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"Decoding settings of '{self.name}': {error}.") from error
+
     def reference(self, sample: Sample) -> str | None:
         """An answer that must score 1, where the benchmark has one for this sample."""
         known = getattr(self.body, "reference", None)

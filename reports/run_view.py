@@ -111,7 +111,7 @@ def _task(
     plan: Plan,
 ) -> TaskView:
     declared = {m["name"]: m for m in about.get("metrics", ())}
-    found = {k: v for k, v in results.items() if isinstance(v, Mapping) and "mean" in v}
+    found: Mapping[str, Any] = results.get("metrics") or {}
     order = [*(m for m in declared if m in found), *(m for m in found if m not in declared)]
     metrics = tuple(_metric(m, declared.get(m, {}), found[m]) for m in order)
     rows = _headline_rows(frames[0], name, order[0] if order else "")

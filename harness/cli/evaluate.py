@@ -43,6 +43,9 @@ def eval_(
     threads: Threads = None,
     limit: Limit = None,
     repeats: Annotated[int | None, typer.Option(help="Answers an item.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Most new tokens of an answer.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Share of the likeliest tokens.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of item order and of sampling.")] = 0,
     cache: Annotated[bool, typer.Option(help="Share greedy answers with other Runs.")] = True,
     fresh: Fresh = False,
@@ -68,6 +71,7 @@ def eval_(
             options=options,
             limit=limit,
             repeats=repeats,
+            settings={"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p},
             seed=seed,
             cache=cache,
             fresh=fresh,
@@ -116,10 +120,8 @@ def show(run: Run, *, as_json: bool) -> None:
 
 def too_much_lost(results: Mapping[str, Any]) -> str | None:
     """The sentence for a Run that lost more than 1% of a task's samples, or None."""
-    for task, metrics in results.items():
-        for metric, entry in metrics.items():
-            if metric in ("notes", "extra"):
-                continue
+    for task, found in results.items():
+        for entry in found["metrics"].values():
             unscored = sum(entry["unscored"].values())
             total = unscored + entry["n"]
             if unscored > MAX_UNSCORED * total:

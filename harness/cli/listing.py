@@ -80,8 +80,8 @@ def _runs(folder: Path) -> list[dict[str, Any]]:
 def _run_row(run: Any) -> dict[str, Any]:
     results = run.results() if run.status != "partial" else {}
     means = [
-        f"{name} {points(next(iter(metrics.values()))['mean'])}"
-        for name, metrics in results.items()
+        f"{name} {points(next(iter(found['metrics'].values()))['mean'])}"
+        for name, found in results.items()
     ]
     digest = (run.manifest.get("checkpoint") or {}).get("digest", "-")
     return {

@@ -114,15 +114,12 @@ def table(
 def result_rows(results: Mapping[str, Any]) -> list[list[str]]:
     """Rows (task, metric, value, error, n, unscored) of a `results.json`."""
     rows = []
-    for name, metrics in results.items():
-        for metric, entry in metrics.items():
-            if metric in ("notes", "extra"):
-                continue
+    for name, found in results.items():
+        for metric, entry in found["metrics"].items():
             lost = ", ".join(f"{k} {v}" for k, v in entry["unscored"].items()) or "-"
-            rows.append(
-                [name, metric, points(entry["mean"]), points(entry["se"]), str(entry["n"]), lost]
-            )
-        rows += [[name, key, points(value), "", "", ""] for key, value in metrics["extra"].items()]
+            figures = (points(entry["mean"]), points(entry["se"]), str(entry["n"]))
+            rows.append([name, metric, *figures, lost])
+        rows += [[name, key, points(value), "", "", ""] for key, value in found["extra"].items()]
     return rows
 
 

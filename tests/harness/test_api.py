@@ -49,7 +49,12 @@ def test_a_run_has_every_file_of_the_contract(sums: str, tmp_path: Path) -> None
     ]
     entry = run.manifest["tasks"]["toy/sums"]
     assert (entry["items"], entry["domain"], len(entry["prompt_hash"])) == (40, "math", 16)
-    assert run.results()["toy/sums"]["correct"] == {"mean": 1.0, "se": 0.0, "n": 40, "unscored": {}}
+    assert run.results()["toy/sums"]["metrics"]["correct"] == {
+        "mean": 1.0,
+        "se": 0.0,
+        "n": 40,
+        "unscored": {},
+    }
     assert list(run.scores().columns) == [
         *("task", "sample_id", "repeat", "metric"),
         *("value", "reason", "extracted", "detail", "cluster"),
@@ -61,7 +66,7 @@ def test_results_count_the_unscored_by_reason_and_keep_them_out_of_the_mean(
 ) -> None:
     backend = FakeBackend(lambda p: Fault("timeout", "slow") if p.startswith("0") else add(p))
     run = evaluate(sums, tmp_path / "run", backend)
-    correct = run.results()["toy/sums"]["correct"]
+    correct = run.results()["toy/sums"]["metrics"]["correct"]
     assert (correct["mean"], correct["n"], correct["unscored"]) == (1.0, 35, {"timeout": 5})
     assert run.scores()["value"].isna().sum() == 5
 
@@ -125,6 +130,25 @@ def test_limit_takes_a_prefix_of_the_hash_order(sums: str, tmp_path: Path) -> No
         evaluate(sums, tmp_path / "none", FakeBackend(add), limit=0)
 
 
+def test_decoding_settings_replace_the_tasks_own_and_are_recorded(
+    sums: str, tmp_path: Path
+) -> None:
+    run = evaluate(sums, tmp_path / "run", FakeBackend(add), settings={"temperature": 0.5})
+    settings = run.manifest["tasks"]["toy/sums"]["settings"]
+    assert (settings["temperature"], settings["max_tokens"]) == (0.5, 8)
+    with pytest.raises(UsageError, match=r"got -1"):
+        evaluate(sums, tmp_path / "bad", FakeBackend(add), settings={"temperature": -1})
+
+
+def test_results_tell_the_tokens_spent_on_each_solved_item(sums: str, tmp_path: Path) -> None:
+    backend = FakeBackend(lambda p: add(p) if p.startswith("1") else "three words here")
+    run = evaluate(sums, tmp_path / "run", backend)
+    assert run.results()["toy/sums"]["cost"] == {
+        "completion_tokens": 5 + 35 * 3,
+        "per_solved": (5 + 35 * 3) / 5,
+    }
+
+
 def test_an_unknown_suite_suggests_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="did you mean 'gsm8k'"):
         evaluate("gms8k", tmp_path / "run", FakeBackend(add))
@@ -138,14 +162,14 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 def test_recorded_answers_are_scored_without_a_model(sums: str, tmp_path: Path) -> None:
     rows = [{"id": f"{a}+{b}", "response": str(a + b)} for a in range(8) for b in range(5)]
     run = waterbed.score(sums, write(tmp_path / "r.jsonl", rows), tmp_path / "run")
-    assert run.results()["toy/sums"]["correct"]["mean"] == 1.0
+    assert run.results()["toy/sums"]["metrics"]["correct"]["mean"] == 1.0
     assert run.label == "r"
 
 
 def test_a_missing_response_is_unscored_not_wrong(sums: str, tmp_path: Path) -> None:
     rows = [{"id": "1+1", "response": "2"}]
     run = waterbed.score(sums, write(tmp_path / "r.jsonl", rows), tmp_path / "run")
-    correct = run.results()["toy/sums"]["correct"]
+    correct = run.results()["toy/sums"]["metrics"]["correct"]
     assert (correct["mean"], correct["n"]) == (1.0, 1)
     assert correct["unscored"] == {"missing_response": 39}
 

@@ -76,7 +76,7 @@ def test_scoring_recorded_answers_writes_a_run_and_prints_it(
     responses = answers(tmp_path / "a.jsonl", right=45)
     done = waterbed("score", suite, "--responses", responses, "--out", tmp_path / "run", "--json")
     assert done.code == 0
-    assert json.loads(done.out)["results"]["cli/sums"]["correct"]["mean"] == 0.75
+    assert json.loads(done.out)["results"]["cli/sums"]["metrics"]["correct"]["mean"] == 0.75
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_missing_responses_make_exit_4_and_stay_out_of_the_mean(
     assert done.code == 4
     assert "10 of 60 samples" in one_sentence(done.err)
     assert "missing_response" in done.err
-    assert Run.open(tmp_path / "run").results()["cli/sums"]["correct"]["mean"] == 1.0
+    assert Run.open(tmp_path / "run").results()["cli/sums"]["metrics"]["correct"]["mean"] == 1.0
 
 
 def test_a_gate_between_recorded_answers_is_red_one_way_only(
@@ -223,7 +223,7 @@ def test_a_prompt_longer_than_the_context_is_unscored_never_cut(
     suite.write_text(SUITE.replace('f"{n}+1="', 'f"{n}+1=" * (9_000 if n == 3 else 1)'))
     done = waterbed("eval", pocket_base.path, "--suites", suite, "--out", tmp_path / "run")
     assert done.code == 4  # one of 60 is more than 1%
-    correct = Run.open(tmp_path / "run").results()["cli/sums"]["correct"]
+    correct = Run.open(tmp_path / "run").results()["cli/sums"]["metrics"]["correct"]
     assert (correct["n"], correct["unscored"]) == (59, {"prompt_too_long": 1})
 
 

@@ -13,12 +13,16 @@ from waterbed.reports.run_page import write_run_page
 
 RESULTS = {
     "math": {
-        "correct": {"mean": 0.62, "se": 0.034, "n": 200, "unscored": {"backend_error": 2}},
+        "metrics": {
+            "correct": {"mean": 0.62, "se": 0.034, "n": 200, "unscored": {"backend_error": 2}}
+        },
         "extra": {"answered": 0.98},
     },
     "safety": {
-        "unsafe": {"mean": 0.03, "se": 0.012, "n": 180, "unscored": {}},
-        "overrefusal": {"mean": None, "se": None, "n": 0, "unscored": {"judge_error": 180}},
+        "metrics": {
+            "unsafe": {"mean": 0.03, "se": 0.012, "n": 180, "unscored": {}},
+            "overrefusal": {"mean": None, "se": None, "n": 0, "unscored": {"judge_error": 180}},
+        },
     },
 }
 TASKS = {
@@ -52,11 +56,9 @@ def show(examples: ModuleType, tmp_path: Path, read: Callable[[Path], Any]) -> C
 def test_every_metric_has_its_mean_error_and_n(show: Callable[..., Any]) -> None:
     page = show()
     values = [e.attributes["value"] for e in page.one("section", id="figures") and page.all("data")]
-    for metrics in RESULTS.values():
-        for name, stored in metrics.items():
-            if name == "extra":
-                assert "answered 0.98" in " ".join(page.words.split())
-                continue
+    assert "answered 0.98" in " ".join(page.words.split())
+    for found in RESULTS.values():
+        for stored in found["metrics"].values():
             assert repr(stored["n"]) in values
             assert stored["mean"] is None or {repr(stored["mean"]), repr(stored["se"])} <= {*values}
     assert "judge_error" in page.words
