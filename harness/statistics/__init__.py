@@ -19,6 +19,7 @@ Nothing is imported here, so that naming the package costs nothing; import the m
 - `expected_looks` chances and items of a sequential plan, by simulation
 - `eprocess`    betting e-process: valid at every item, with no end planned
 - `evalues`     e-values combined: mean, e-BH, e-LOND, and the nightly e-CUSUM
+- `benchmark`   what the full run of a fixed list would say, answered early
 - `sentences`   the words people read
 
 Proportions and differences lie in [-1, 1] everywhere; a point is 0.01, and only `sentences` speaks
