@@ -2,9 +2,8 @@
 
 Sample after sample it is given one end of a channel to that sample's process, and a test whenever
 it is another than the last one. A pass is said only when the test reached its own end after at
-least one call, over a channel that was never broken. Each sample gets the test's names afresh, so
-that no sample sees what another's test run left in them; a checker whose builtins a test changed
-retires.
+least one call, over a channel that was never broken. Each sample gets the test's names and the
+builtins afresh, so that no sample sees what another's test run left in them.
 Runs inside the sandbox, in a tree of its own; standard library only.
 """
 
@@ -17,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal, InvalidOperation
 from types import CodeType
 from typing import Any
@@ -38,8 +37,7 @@ def main(control_fd: int) -> None:
     """Judge samples until the supervisor hangs up; the first brings a test."""
     control = socket.socket(fileno=control_fd)
     judge: Judge = _no_test
-    pristine = _surroundings()
-    while _surroundings() == pristine:
+    while True:
         try:
             job, (channel, *specs) = wire.receive(control)
         except wire.Closed:
@@ -66,9 +64,17 @@ def _timed(judge: Judge, channel: int, job: dict[str, Any]) -> Verdict:
         os.close(channel)
 
 
-def _surroundings() -> tuple[dict[str, Any], int]:
-    """What a test could change for the tests after it."""
-    return vars(builtins).copy(), sys.getrecursionlimit()
+@contextlib.contextmanager
+def _own_builtins() -> Iterator[None]:
+    """Undo what a test does to builtins and the recursion limit, for the tests after it."""
+    names, limit, set_limit = vars(builtins), sys.getrecursionlimit(), sys.setrecursionlimit
+    pristine = names.copy()
+    try:
+        yield
+    finally:
+        names.clear()
+        names.update(pristine)
+        set_limit(limit)
 
 
 def _judge(spec: dict[str, Any]) -> Judge:
@@ -97,11 +103,12 @@ def _call_judge(spec: dict[str, Any]) -> Judge:
             return endpoint.call(0, args, kwargs)
 
         try:
-            exec(prompt, names)
-            exec(test, names)
-            if entry.isidentifier():
-                names[entry] = candidate
-            names["check"](candidate)
+            with _own_builtins():
+                exec(prompt, names)
+                exec(test, names)
+                if entry.isidentifier():
+                    names[entry] = candidate
+                names["check"](candidate)
         except Gone as gone:
             return gone.outcome, str(gone)
         except BaseException as error:

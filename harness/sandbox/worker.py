@@ -175,7 +175,7 @@ class Worker:
         return self._next(sample)
 
     def _on_checker_end(self, end: dict[str, Any]) -> None:
-        """A checker may end between samples, told to or retiring; within one it is a failure."""
+        """A checker may end between samples, when told to; within one it is a failure."""
         if end["end"] == "broken":
             raise Broken(str(end["note"]), before_program=True)
         if end["job"] == self._checker_job and self._checker is not None:

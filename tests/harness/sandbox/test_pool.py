@@ -107,10 +107,12 @@ def test_samples_of_different_problems_never_share_a_test(any_sandbox: Sandbox) 
 
 
 def test_a_test_that_changes_builtins_does_not_reach_the_next(sandbox: Sandbox) -> None:
-    evil = f"import builtins\nbuiltins.sum = None\nbuiltins.range = lambda n: []\n{TEST}"
+    worker = sandbox._workers[0]
+    evil = f"import builtins\nbuiltins.len = None\nbuiltins.range = lambda n: []\n{TEST}"
     _one(sandbox, replace(GOOD, check=Call(evil)))
     assert _one(sandbox, _with("    return 0\n")).outcome == "failed"
     assert _one(sandbox, GOOD).passed
+    assert sandbox._workers[0] is worker
 
 
 @pytest.mark.parametrize(
