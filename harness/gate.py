@@ -3,7 +3,7 @@
 Two steps, in this order and by separate code: `plan` (gate_plan.py) fixes from the baseline alone
 what is tested and what could be seen; `decide` then reads both sides. A loss is claimed only after
 Holm's correction over all claims and their mean; green is claimed only where the evidence that the
-policy demands is there. Fixed number of items; the places of looks, clusters, drift and the naming
+policy demands is there. Fixed number of items; the places of looks, drift and the naming
 of the waterbed are in gate_plan.py and gate_evidence.py. Pure: no clock, no randomness, no files
 beyond the two score tables, so the same Runs give the same bytes.
 """

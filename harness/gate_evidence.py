@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from .comparability import RunLike
 from .gate_plan import ClaimPlan, Plan
+from .gate_units import unit_pairs
 from .pairing import PairedClaim, pair, shortfall, uneven
 from .policy import Policy
 from .statistics.decision import Decision, decide
-from .statistics.paired import Pairs, pair_scores
 from .statistics.tango import EXACT_ITEMS
 
 #: A Run that was stopped at one of ten looks: levels are divided by ten (Bonferroni), which is valid
@@ -114,7 +114,7 @@ def decision_of(paired: PairedClaim, margin: float, policy: Policy, looks: int) 
     """The decision on some pairs taken alone; None where there are none."""
     if not paired.n:
         return None
-    pairs: Pairs = pair_scores(paired.baseline, paired.candidate)
+    pairs = unit_pairs(paired)
     return decide(
         pairs,
         margin,

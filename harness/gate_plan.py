@@ -2,7 +2,7 @@
 
 `plan` is given the baseline and the policy and nothing of the candidate, so margins, gating classes,
 blind spots, floors and the size of the Holm family cannot depend on the answers under test. Later
-places for more evidence: a measured A/A discordance, k samples an item, clusters, looks. Not here:
+places for more evidence: a measured A/A discordance, k samples an item, looks. Not here:
 verdicts (gate.py).
 """
 
@@ -27,13 +27,20 @@ class ClaimPlan:
     claim: Claim
     items: int
     """Items the baseline has scores for."""
+    units: int
+    """Independent observations among them: clusters where items share some."""
     margin: float
     discordance: float
     required: bool
     flags: tuple[str, ...]
     """`no_verdict at_floor underpowered small_set unverified`, where they hold."""
     numbers: DomainPlan | None
-    """None for fewer than 30 items."""
+    """None for fewer than 30 units."""
+
+    @property
+    def clustered(self) -> bool:
+        """Whether the unit is the cluster."""
+        return self.units < self.items
 
     @property
     def can_fail(self) -> bool:
@@ -162,17 +169,18 @@ def _draft(
         small=whole < SMALL_CODE_ITEMS,
     )
     flags = []
-    if own.n < FEWEST_ITEMS:
+    if own.units < FEWEST_ITEMS:
         flags.append("no_verdict")
-    elif at_floor(float(own.baseline.mean()), own.n, _chance(own, declared), margin):
+    elif at_floor(float(own.baseline.mean()), own.units, _chance(own, declared), margin):
         flags.append("at_floor")
-    if FEWEST_ITEMS <= own.n < SMALL_SET:
+    if FEWEST_ITEMS <= own.units < SMALL_SET:
         flags.append("small_set")
     if not policy.allow_unverified and not any(verified(e) for e in entries):
         flags.append("unverified")
     return ClaimPlan(
         claim=claim,
         items=own.n,
+        units=own.units,
         margin=margin,
         discordance=max(policy.planned_discordance(claim.domain, claim.metric), margin),
         required=policy.requires(claim.domain, claim.id, target),
@@ -182,12 +190,13 @@ def _draft(
 
 
 def _powered(draft: ClaimPlan, own: PairedClaim, policy: Policy, family: int) -> ClaimPlan:
-    if draft.items < FEWEST_ITEMS:
+    if draft.units < FEWEST_ITEMS:
         return draft
-    graded = bool(((own.baseline != 0) & (own.baseline != 1)).any())
+    # Items of a cluster are planned to change together: the error cannot be larger than that.
+    graded = draft.clustered or bool(((own.baseline != 0) & (own.baseline != 1)).any())
     spread = draft.discordance
     numbers = plan_domain(
-        draft.items,
+        draft.units,
         draft.margin,
         None if graded else spread,
         sd=math.sqrt(spread) if graded else None,

@@ -106,6 +106,8 @@ def domain_verdict(
         sentence=words.domain_sentence(found, failed=failed, adjusted=adjusted, family=family),
         rule=words.rule(found, adjusted, family),
         plan_sentence=words.plan_sentence(plan),
+        unit="cluster" if found.paired.clustered else "item",
+        units=found.paired.units,
     )
 
 
@@ -156,8 +158,8 @@ def comparison(paired: PairedClaim, decision: Decision | None) -> Comparison:
         delta=decision.delta,
         low=decision.low,
         high=decision.high,
-        gained=decision.b,
-        lost=decision.c,
+        gained=int((paired.candidate > paired.baseline).sum()),
+        lost=int((paired.candidate < paired.baseline).sum()),
         p_loss=decision.p_loss,
         p_gain=decision.p_gain,
         p_pass=decision.p_pass,

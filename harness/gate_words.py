@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from .gate_evidence import Evidence
 from .gate_plan import ClaimPlan, Plan
+from .gate_units import sampling
 from .policy import Policy
 from .statistics.decision import Decision
 from .statistics.families import Pooled
@@ -21,12 +22,15 @@ def plan_sentence(plan: ClaimPlan) -> str:
     """What this claim can show, before a run, with its blind spot."""
     id = plan.claim.id
     if plan.numbers is None:
-        return f"{id}: {plan.items} items are fewer than 30; no verdict is possible."
-    sentences = [preflight(id, plan.numbers)]
+        return f"{id}: {_few(plan, comma=' are')}; no verdict is possible."
+    sentences = [_in_units(preflight(id, plan.numbers), clustered=plan.clustered)]
     if "at_floor" in plan.flags:
         sentences.append(f"{_floor(plan)}.")
     else:
-        sentences.append(f"{blind_spot(id, plan.numbers)}.")
+        spot = blind_spot(id, plan.numbers)
+        sentences.append(f"{_in_units(spot, clustered=plan.clustered)}.")
+    if plan.clustered and plan.numbers is not None:
+        sentences.append(f"{plan.items} items in {plan.units} clusters; the unit is the cluster.")
     return " ".join(sentences)
 
 
@@ -46,7 +50,44 @@ def domain_sentence(found: Evidence, *, failed: bool, adjusted: float | None, fa
             f"INCONCLUSIVE: {estimate(found.decision)}; a loss if this were the only claim, but not "
             f"among {family} (Holm p {p})."
         )
-    return outcome(found.decision)
+    said = _in_units(outcome(found.decision), clustered=found.paired.clustered)
+    return " ".join(filter(None, [said, _unit(found), _sampled(found)]))
+
+
+def _unit(found: Evidence) -> str:
+    if not found.paired.clustered:
+        return ""
+    counted = f"{found.paired.n} items in {found.paired.units} clusters"
+    few = (
+        "; fewer than 30 clusters are advisory" if found.decision and found.decision.too_few else ""
+    )
+    return f"The unit is the cluster: {counted}{few}."
+
+
+def _sampled(found: Evidence) -> str:
+    """Several samples an item: what the error is made of."""
+    parts = sampling(found.paired)
+    if parts is None:
+        return ""
+    now, endless = points(parts.se, signed=False), points(parts.se_endless_samples, signed=False)
+    return (
+        f"Standard error {now} points, {endless} with endless samples an item; more "
+        f"{parts.helps_more} help more."
+    )
+
+
+def _in_units(text: str, *, clustered: bool) -> str:
+    """A sentence about items, said of clusters where these are what was counted."""
+    if not clustered:
+        return text
+    return text.replace(" items", " clusters").replace("no item changed", "no cluster changed")
+
+
+def _few(plan: ClaimPlan, comma: str = ",") -> str:
+    """ "12 items, fewer than 30", or the same of clusters."""
+    if plan.clustered:
+        return f"{plan.items} items in {plan.units} clusters{comma} fewer than 30 clusters"
+    return f"{plan.items} items{comma} fewer than 30"
 
 
 def rule(found: Evidence, adjusted: float | None, family: int) -> str:
@@ -116,7 +157,7 @@ def unmet(plan: ClaimPlan) -> str | None:
     """Why a required claim has no evidence, or None."""
     id = plan.claim.id
     if "no_verdict" in plan.flags:
-        return f"{id} is required and has {plan.items} items, fewer than 30; evaluate more."
+        return f"{id} is required and has {_few(plan)}; evaluate more."
     if "unverified" in plan.flags:
         return (
             f"{_unverified(plan)} and is required; write `allow_unverified: true` to let it gate."
@@ -126,8 +167,8 @@ def unmet(plan: ClaimPlan) -> str | None:
     if "underpowered" in plan.flags and plan.numbers is not None:
         twice, needed = _up(2 * plan.margin), plan.numbers.items_needed
         return (
-            f"{id} is required, but {plan.items} items cannot show a loss of {twice} points "
-            f"(80% power); about {needed} items can, or a measured `discordance` in the policy."
+            f"{id} is required, but {plan.units} {'clusters' if plan.clustered else 'items'} cannot show a loss of {twice} points "
+            f"(80% power); about {needed} can, or a measured `discordance` in the policy."
         )
     return None
 
@@ -148,7 +189,7 @@ def unseen_mean(frozen: Plan, policy: Policy) -> str | None:
 
 def _untested(plan: ClaimPlan) -> str:
     if "no_verdict" in plan.flags:
-        return f"{plan.claim.id} has {plan.items} items, fewer than 30"
+        return f"{plan.claim.id} has {_few(plan)}"
     if "unverified" in plan.flags:
         return f"{_unverified(plan)}, which `allow_unverified: true` lets gate"
     return f"{plan.claim.id}: {_floor(plan)}"

@@ -4,7 +4,8 @@ A claim is a domain, or one gated metric of a domain whose tasks declare several
 Items of all tasks of a claim are pooled with equal weight, so a larger task weighs more; several
 repeats of an item are averaged first. A row counts only if both sides are scored; what is lost is
 counted by side. Metrics where lower is better are turned round, so that a negative difference is
-always a loss. Not here: tests and verdicts (statistics/, gate.py).
+always a loss. Items of one cluster keep its name; what follows from it is in gate_units.py. Not here:
+tests and verdicts (statistics/, gate.py).
 """
 
 from __future__ import annotations
@@ -74,6 +75,10 @@ class PairedClaim:
     baseline: Floats
     """Scores in [0, 1], turned so that higher is better; the mean of an item's repeats."""
     candidate: Floats
+    unit: NDArray[np.object_]
+    """What an item shares with others (a fact, a passage); a name of its own where it stands alone."""
+    samples: tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]] | None
+    """Each item's single scores, baseline's and candidate's, where an item has several."""
     baseline_counts: SideCounts
     candidate_counts: SideCounts
     both_dropped: int
@@ -85,6 +90,16 @@ class PairedClaim:
     def n(self) -> int:
         """Items scored on both sides."""
         return len(self.baseline)
+
+    @property
+    def units(self) -> int:
+        """Independent observations among the items: clusters, and items that stand alone."""
+        return len(set(self.unit))
+
+    @property
+    def clustered(self) -> bool:
+        """Whether items share clusters."""
+        return self.units < self.n
 
     @property
     def dropped(self) -> int:
@@ -188,7 +203,11 @@ def _rows(frame: pd.DataFrame, ids: Mapping[tuple[str, str], str], side: str) ->
     keys = pd.DataFrame(
         [(*key, claim) for key, claim in ids.items()], columns=["task", "metric", "claim"]
     )
-    rows = frame[[*_ROW, "value", "reason"]].merge(keys, on=["task", "metric"], how="inner")
+    if "cluster" not in frame:  # tables of before there were clusters
+        frame = frame.assign(cluster=None)
+    rows = frame[[*_ROW, "value", "reason", "cluster"]].merge(
+        keys, on=["task", "metric"], how="inner"
+    )
     rows["value"] = rows["value"].astype("float64")  # a column of nothing but nulls has no type
     twice = rows.duplicated(_ROW)
     if twice.any():
@@ -237,14 +256,19 @@ def _paired(claim: Claim, rows: pd.DataFrame) -> PairedClaim:
 def _pool(claim: Claim, rows: pd.DataFrame, parts: Mapping[str, PairedClaim]) -> PairedClaim:
     scored = rows["value_b"].notna(), rows["value_c"].notna()
     there = rows["there_b"].notna() & rows["there_c"].notna()
-    kept = rows[scored[0] & scored[1]]
-    if kept["repeat"].nunique() > 1:
-        kept = kept.groupby(_ITEM, sort=True, observed=True, as_index=False)[
-            ["value_b", "value_c"]
-        ].mean()
-    old, new = (kept[c].to_numpy(dtype="float64") for c in ("value_b", "value_c"))
+    kept, samples = rows[scored[0] & scored[1]], None
     if claim.lower_is_better:
-        old, new = 1.0 - old, 1.0 - new
+        kept = kept.assign(value_b=1.0 - kept["value_b"], value_c=1.0 - kept["value_c"])
+    kept = kept.assign(unit=_units(kept))
+    if kept["repeat"].nunique() > 1:
+        items = kept.groupby(_ITEM, sort=True, observed=True)
+        samples = (
+            tuple(tuple(map(float, own)) for _, own in items["value_b"]),
+            tuple(tuple(map(float, own)) for _, own in items["value_c"]),
+        )
+        means = {"value_b": "mean", "value_c": "mean", "unit": "first"}
+        kept = items[list(means)].agg(means).reset_index()
+    old, new = (kept[c].to_numpy(dtype="float64") for c in ("value_b", "value_c"))
     return PairedClaim(
         claim=claim,
         rows=len(rows),
@@ -252,11 +276,21 @@ def _pool(claim: Claim, rows: pd.DataFrame, parts: Mapping[str, PairedClaim]) ->
         sample_id=kept["sample_id"].to_numpy(dtype=object),
         baseline=old,
         candidate=new,
+        unit=kept["unit"].to_numpy(dtype=object),
+        samples=samples,
         baseline_counts=_side(rows, "b", there & ~scored[0] & scored[1]),
         candidate_counts=_side(rows, "c", there & ~scored[1] & scored[0]),
         both_dropped=int((there & ~scored[0] & ~scored[1]).sum()),
         parts=parts,
     )
+
+
+def _units(kept: pd.DataFrame) -> pd.Series[str]:
+    """The cluster's name, the baseline's where both sides give one, or the item's own."""
+    alone = "item/" + kept["task"].astype(str) + "/" + kept["sample_id"].astype(str)
+    named = kept["cluster_b"].where(kept["cluster_b"].notna(), kept["cluster_c"])
+    # Over tasks, one name is one cluster: too coarse a unit costs power, too fine a one false alarms.
+    return alone.where(named.isna(), "cluster/" + named.astype(str))
 
 
 def _side(rows: pd.DataFrame, end: str, dropped: pd.Series[bool]) -> SideCounts:

@@ -107,6 +107,10 @@ class DomainVerdict:
     rule: str
     """The rule with observed numbers: what was allowed, what was seen."""
     plan_sentence: str = ""
+    unit: str = "item"
+    """`item`, or `cluster` where items share a fact, a passage or a template."""
+    units: int | None = None
+    """Independent observations among the pairs; None in records that do not say."""
 
     @property
     def delta(self) -> float | None:
