@@ -20,6 +20,8 @@ Nothing is imported here, so that naming the package costs nothing; import the m
 - `eprocess`    betting e-process: valid at every item, with no end planned
 - `evalues`     e-values combined: mean, e-BH, e-LOND, and the nightly e-CUSUM
 - `benchmark`   what the full run of a fixed list would say, answered early
+- `waterbed`    naming the waterbed, its price and size, the sentences about it
+- `matrix`      stages against domains: steps, forgetting, backward transfer, attribution
 - `sentences`   the words people read
 
 Proportions and differences lie in [-1, 1] everywhere; a point is 0.01, and only `sentences` speaks

@@ -20,6 +20,7 @@ from waterbed.harness.statistics.eprocess import (
     p_anytime,
 )
 from waterbed.harness.statistics.families import benjamini_hochberg, holm
+from waterbed.harness.statistics.matrix import backward_transfer, final_mean, forgetting
 from waterbed.harness.statistics.mcnemar import (
     exact_loss,
     exact_two_sided,
@@ -40,6 +41,7 @@ from waterbed.harness.statistics.proportions import newcombe_interval, wilson_in
 from waterbed.harness.statistics.sequential import LookResult, look, plan_looks
 from waterbed.harness.statistics.tango import tango_interval, tango_z
 from waterbed.harness.statistics.two_level import item_variance
+from waterbed.harness.statistics.waterbed import name_waterbed
 
 
 def mcnemar(b: int, c: int) -> dict[str, Any]:
@@ -201,6 +203,15 @@ def e_lond(e: list[float], alpha: float, gamma: str) -> dict[str, Any]:
     return {"alpha_t": levels, "reject": stands}
 
 
+def waterbed(gain_p: float, loss_p: dict[str, float], alpha: float) -> dict[str, Any]:
+    found = name_waterbed({"target": gain_p}, loss_p, alpha)
+    return {"p_waterbed": found.p, "named": found.named, "losers": list(found.losers)}
+
+
+def continual_learning(R: list[list[float]]) -> dict[str, Any]:  # noqa: N803
+    return {"acc": final_mean(R), "bwt": backward_transfer(R), "forgetting": forgetting(R)}
+
+
 def naive_peeking_error(looks: int, alpha_one_sided: float) -> dict[str, Any]:
     fractions = [k / looks for k in range(1, looks + 1)]
     return {"type1": crossing_probability([critical_value(alpha_one_sided)] * looks, fractions)}
@@ -226,6 +237,8 @@ KINDS = {
         e_process,
         e_bh,
         e_lond,
+        waterbed,
+        continual_learning,
         naive_peeking_error,
     )
 }
