@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +26,13 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 Dtype = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Batch = Annotated[int | None, typer.Option("--batch-size", help="Prompts a batch.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads of torch.")]
+
+UnsafeExec = Annotated[
+    bool,
+    typer.Option(
+        "--unsafe-local-exec", help="Run model-written programs WITHOUT isolation where none works."
+    ),
+]
 
 #: More lost samples than this share and the Run is not a measurement (DESIGN section 2).
 MAX_UNSCORED = 0.01
@@ -50,6 +58,7 @@ def eval_(
     cache: Annotated[bool, typer.Option(help="Share greedy answers with other Runs.")] = True,
     fresh: Fresh = False,
     label: Annotated[str | None, typer.Option(help="How pages call this Run.")] = None,
+    unsafe_local_exec: UnsafeExec = False,
     json_: AsJson = False,
 ) -> None:
     """Evaluate a checkpoint into a Run; the same command again resumes it."""
@@ -57,6 +66,7 @@ def eval_(
     from ..checkpoints import open_checkpoint
     from ..tasks import resolve
 
+    allow_unsafe(unsafe_local_exec)
     names = suite_names(suites)
     resolve(names)
     opened = open_checkpoint(checkpoint)
@@ -90,17 +100,25 @@ def score(
     out: Out = None,
     limit: Limit = None,
     label: Annotated[str | None, typer.Option(help="How pages call this Run.")] = None,
+    unsafe_local_exec: UnsafeExec = False,
     json_: AsJson = False,
 ) -> None:
     """Score answers that already exist into a Run; no model is loaded."""
     from ..api import score as score_
 
+    allow_unsafe(unsafe_local_exec)
     where = out or default_out("score", suite, responses.stem)
     with progress(f"score {suite}") as update:
         run = score_(
             suite, responses, where, items=items, limit=limit, label=label, progress=update
         )
     show(run, as_json=json_)
+
+
+def allow_unsafe(wanted: bool) -> None:
+    """Let the sandbox fall back to no isolation, for this process and those it starts."""
+    if wanted:
+        os.environ["WATERBED_UNSAFE_LOCAL_EXEC"] = "1"
 
 
 def show(run: Run, *, as_json: bool) -> None:
@@ -112,6 +130,8 @@ def show(run: Run, *, as_json: bool) -> None:
         numbers = ("points", "std. error", "n")
         table(("task", "metric", *numbers, "unscored"), result_rows(results), numbers)
     say(f"Run ({run.status}): {run.path}")
+    if run.manifest.get("roles", {}).get("sandbox", {}).get("level") == "L1":
+        say("Model-written programs ran WITHOUT isolation (L1).")
     lost = too_much_lost(results)
     if lost:
         say(f"waterbed: {lost}")

@@ -249,6 +249,32 @@ def test_report_writes_the_page_of_a_run(waterbed: Command, suite: Path, tmp_pat
     assert "75.0" in Path(done.out.strip()).read_text(encoding="utf-8")
 
 
+def test_a_users_own_programming_problems_are_scored_in_the_sandbox(
+    waterbed: Command, tmp_path: Path
+) -> None:
+    problem = {
+        "task_id": "mine/0",
+        "prompt": "def twice(x):\n",
+        "entry_point": "twice",
+        "test": "def check(candidate):\n    assert candidate(4) == 8\n",
+    }
+    (tmp_path / "problems.jsonl").write_text(json.dumps(problem) + "\n")
+    rows = [
+        {"id": "mine/0", "repeat": 0, "response": "    return x * 2\n"},
+        {"id": "mine/0", "repeat": 1, "response": "    import os; os._exit(0)\n"},
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    out = tmp_path / "run"
+    own = ("--items", tmp_path / "problems.jsonl", "--out", out)
+    done = waterbed("score", "humaneval", "--responses", tmp_path / "a.jsonl", *own)
+    if "sandbox" in done.err and done.code == 4:
+        pytest.skip(done.err)
+    assert done.code == 0, done.err
+    run = Run.open(out)
+    assert run.results()["humaneval"]["metrics"]["pass@1"]["mean"] == 0.5
+    assert run.manifest["roles"]["sandbox"]["level"] in ("L3", "L2")
+
+
 def test_doctor_tries_every_suite_and_says_what_is_missing(waterbed: Command) -> None:
     rows = {r["check"]: r["result"] for r in json.loads(waterbed("doctor", "--json").out)}
     assert "items" in rows["suite pocket/math"]
