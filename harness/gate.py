@@ -3,8 +3,8 @@
 Two steps, in this order and by separate code: `plan` (gate_plan.py) fixes from the baseline alone
 what is tested and what could be seen; `decide` then reads both sides. A loss is claimed only after
 Holm's correction over all claims and their mean; green is claimed only where the evidence that the
-policy demands is there. Fixed number of items; the places of looks, drift and the naming
-of the waterbed are in gate_plan.py and gate_evidence.py. Pure: no clock, no randomness, no files
+policy demands is there. Fixed number of items; the places of looks and drift are
+in gate_plan.py and gate_evidence.py. Pure: no clock, no randomness, no files
 beyond the two score tables, so the same Runs give the same bytes.
 """
 
@@ -28,6 +28,7 @@ from .errors import UnknownName
 from .gate_evidence import LOOKS, Evidence, gather, lacking
 from .gate_plan import Plan, domain_means, gating_tasks, plan, verified
 from .gate_record import command_of, domain_verdict, missing_verdict, side_of
+from .gate_waterbed import waterbed_of
 from .policy import Policy
 from .records import DOMAINS
 from .statistics.families import POOLED_LOSS, Pooled, holm, mean_harm_p, pool_domains
@@ -270,6 +271,7 @@ def _verdict(
         command=command_of(case.baseline, case.candidate, policy, case.target, case.suites),
         created=max(made),
         version=__version__,
+        waterbed=waterbed_of(evidence, case.target, policy.alpha_fail),
     )
 
 

@@ -46,6 +46,13 @@ class Evidence:
         return min(1.0, self.decision.p_loss * (LOOKS if self.stopped else 1))
 
     @property
+    def p_gain(self) -> float:
+        """p of "no gain"; 1 where the claim may not speak."""
+        if not self.usable or self.decision is None:
+            return 1.0
+        return min(1.0, self.decision.p_gain * (LOOKS if self.stopped else 1))
+
+    @property
     def usable(self) -> bool:
         """Whether this claim is complete and tested."""
         complete = not self.trouble and not self.missing

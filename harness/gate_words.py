@@ -44,13 +44,13 @@ def domain_sentence(found: Evidence, *, failed: bool, adjusted: float | None, fa
         return f"{_unverified(found.plan)}: {estimate(found.decision)}."
     if "at_floor" in found.plan.flags:
         return f"INCONCLUSIVE: {estimate(found.decision)}; {_floor(found.plan)}."
+    said = _in_units(outcome(found.decision), clustered=found.paired.clustered)
     if found.decision.verdict == "fail" and not failed:
         p = _stated(1.0 if adjusted is None else adjusted)
-        return (
+        said = (
             f"INCONCLUSIVE: {estimate(found.decision)}; a loss if this were the only claim, but not "
             f"among {family} (Holm p {p})."
         )
-    said = _in_units(outcome(found.decision), clustered=found.paired.clustered)
     return " ".join(filter(None, [said, _unit(found), _sampled(found)]))
 
 

@@ -134,6 +134,27 @@ class PooledVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class WaterbedVerdict:
+    """Whether the target's gain was paid for elsewhere."""
+
+    named: bool
+    """Gain and loss are both beyond chance."""
+    p: float
+    """The level at which both are shown: the larger of `p_gain` and `p_loss`."""
+    p_gain: float
+    p_loss: float
+    gainers: tuple[str, ...]
+    losers: tuple[str, ...]
+    """Off-target claims with a confirmed loss, whether or not the gain is confirmed."""
+    rate: float | None
+    """Points lost in the largest loser per point gained; None: not estimable, or not named."""
+    rate_low: float | None
+    rate_high: float | None
+    """Ends of its 95% set (Fieller)."""
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """Everything a gate says."""
 
@@ -161,6 +182,8 @@ class Verdict:
     """One line that repeats this gate."""
     created: str = ""
     version: str = ""
+    waterbed: WaterbedVerdict | None = None
+    """None where no target was declared, or none that was tested."""
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -213,15 +236,21 @@ def _clean(value: Any) -> Any:
 
 
 def _verdict(data: dict[str, Any]) -> Verdict:
-    pooled = data["pooled"]
+    pooled, waterbed = data["pooled"], data.get("waterbed")
     rest = {
         "baseline": Side(**data["baseline"]),
         "candidate": Side(**data["candidate"]),
         "domain_list": tuple(_domain(d) for d in data["domain_list"]),
         "pooled": PooledVerdict(**pooled) if pooled else None,
+        "waterbed": _waterbed(waterbed) if waterbed else None,
     }
     tuples = {k: tuple(data[k]) for k in ("differences", "warnings", "problems")}
     return Verdict(**{**data, **rest, **tuples})
+
+
+def _waterbed(data: dict[str, Any]) -> WaterbedVerdict:
+    names = {key: tuple(data[key]) for key in ("gainers", "losers")}
+    return WaterbedVerdict(**{**data, **names})
 
 
 def _domain(data: dict[str, Any]) -> DomainVerdict:

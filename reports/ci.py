@@ -106,7 +106,8 @@ def step_summary(verdict: Verdict, limit: int = SUMMARY_BYTES) -> str:
 def _notes(verdict: Verdict) -> list[str]:
     sides = f"`{_code(verdict.candidate.label)}` against `{_code(verdict.baseline.label)}`"
     policy = f"policy `{_code(str(verdict.policy.get('name', 'unnamed')))}`"
-    notes = [f"- {_md(text)}" for text in (*verdict.problems, *verdict.warnings)]
+    named = (verdict.waterbed.sentence,) if verdict.waterbed else ()
+    notes = [f"- {_md(text)}" for text in (*named, *verdict.problems, *verdict.warnings)]
     return [
         f"{sides}, {policy}, exit code {verdict.exit_code}",
         "",

@@ -26,7 +26,8 @@ def print_verdict(verdict: Verdict, console: Console | None = None) -> None:
 
     console = console or Console()
     console.print(first_line(verdict), soft_wrap=True)
-    for text in (*verdict.problems, *verdict.warnings):
+    named = (verdict.waterbed.sentence,) if verdict.waterbed else ()
+    for text in (*named, *verdict.problems, *verdict.warnings):
         console.print(f"  {visible(text)}", soft_wrap=True, markup=False, highlight=False)
     console.print()
     console.print(claims_table(verdict))
