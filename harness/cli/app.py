@@ -15,7 +15,7 @@ import typer
 
 from ... import __version__
 from ..errors import WaterbedError
-from . import demo, doctor, evaluate, gate, listing, report
+from . import demo, doctor, evaluate, gate, listing, plan, report
 
 app = typer.Typer(
     name="waterbed",
@@ -28,6 +28,7 @@ app = typer.Typer(
 
 app.command("demo")(demo.demo)
 app.command("list")(listing.list_)
+app.command("plan")(plan.plan)
 app.command("eval")(evaluate.eval_)
 app.command("score")(evaluate.score)
 app.command("gate")(gate.gate)
