@@ -6,11 +6,10 @@ Not here: running anything. Every program goes through an `Execute` request.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 
 from ..harness.records import Conversation, Execute, Score
 from ..harness.sandbox.program import Execution, Program
-from ..harness.statistics.samples import pass_at_k
+from .repeated import pass_at as pass_at  # every suite of programs reports it
 
 _FENCE = re.compile(r"```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
@@ -42,18 +41,3 @@ def execution_score(execution: Execution, code: str) -> Score:
     }
     reason = None if execution.passed else execution.outcome
     return Score(float(execution.passed), reason, extracted=code, detail=detail)
-
-
-def pass_at(
-    scores: Mapping[str, Sequence[Score]], ks: Sequence[int] = (1, 5, 10, 100)
-) -> dict[str, float]:
-    """Mean pass@k over samples, for each k that every sample has enough answers for."""
-    counts = [(len(own), sum(s.value == 1.0 for s in own)) for own in scores.values()]
-    most = min((n for n, _ in counts), default=0)
-    if most < 2:
-        return {}
-    return {
-        f"pass@{k}": sum(pass_at_k(n, c, k) for n, c in counts) / len(counts)
-        for k in ks
-        if k <= most
-    }
