@@ -22,6 +22,11 @@ Nothing is imported here, so that naming the package costs nothing; import the m
 - `benchmark`   what the full run of a fixed list would say, answered early
 - `waterbed`    naming the waterbed, its price and size, the sentences about it
 - `matrix`      stages against domains: steps, forgetting, backward transfer, attribution
+- `ranking`     rank intervals from paired tests, the mean of a recipe over its seeds
+- `bradley_terry` strengths from pairwise votes, with a bootstrap by prompt
+- `pareto`      quality against cost: front, front frequency, price of a point
+- `agreement`   Cohen's kappa
+- `distributions` distances of two distributions
 - `sentences`   the words people read
 
 Proportions and differences lie in [-1, 1] everywhere; a point is 0.01, and only `sentences` speaks

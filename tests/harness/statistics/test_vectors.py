@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from waterbed.harness.statistics import evalues
+from waterbed.harness.statistics import agreement, distributions, evalues, pareto
 from waterbed.harness.statistics.boundaries import boundary, crossing_probability, spent
+from waterbed.harness.statistics.bradley_terry import elo, fit
 from waterbed.harness.statistics.clusters import clustered
 from waterbed.harness.statistics.decision import decide
 from waterbed.harness.statistics.eprocess import (
@@ -38,6 +39,7 @@ from waterbed.harness.statistics.paired import (
     t_upper_tail,
 )
 from waterbed.harness.statistics.proportions import newcombe_interval, wilson_interval
+from waterbed.harness.statistics.ranking import Versus, rank_intervals
 from waterbed.harness.statistics.sequential import LookResult, look, plan_looks
 from waterbed.harness.statistics.tango import tango_interval, tango_z
 from waterbed.harness.statistics.two_level import item_variance
@@ -212,6 +214,50 @@ def continual_learning(R: list[list[float]]) -> dict[str, Any]:  # noqa: N803
     return {"acc": final_mean(R), "bwt": backward_transfer(R), "forgetting": forgetting(R)}
 
 
+def rank_interval(
+    models: list[str],
+    p_two_sided: dict[str, float],
+    delta_first_minus_second: dict[str, float],
+    alpha: float,
+) -> dict[str, Any]:
+    compared = [
+        Versus(*pair.split("|"), delta_first_minus_second[pair], p)
+        for pair, p in p_two_sided.items()
+    ]
+    ranks = rank_intervals(compared, alpha)
+    return {"rank": {name: [ranks[name].best, ranks[name].worst] for name in models}}
+
+
+def bradley_terry(wins: list[list[float]]) -> dict[str, Any]:
+    theta = fit(wins)
+    return {
+        "theta_last_zero": [x - theta[-1] for x in theta],
+        "elo_mean_1000": [elo(x) for x in theta],
+    }
+
+
+def pareto_front(points: dict[str, dict[str, float]]) -> dict[str, Any]:
+    return {"front": pareto.pareto_front(points, ("size_gb",))}
+
+
+def cohen_kappa(table: list[list[int]]) -> dict[str, Any]:
+    found = agreement.cohen_kappa(table)
+    return {
+        "po": found.observed,
+        "kappa": found.kappa,
+        "kappa_quadratic": found.kappa_quadratic,
+    }
+
+
+def distribution_shift(candidate: list[float], baseline: list[float]) -> dict[str, Any]:
+    found = distributions.distribution_shift(candidate, baseline)
+    return {
+        "tv": found.total_variation,
+        "js_divergence_bits": found.jensen_shannon_bits,
+        "kl_candidate_baseline_nats": found.kl_nats,
+    }
+
+
 def naive_peeking_error(looks: int, alpha_one_sided: float) -> dict[str, Any]:
     fractions = [k / looks for k in range(1, looks + 1)]
     return {"type1": crossing_probability([critical_value(alpha_one_sided)] * looks, fractions)}
@@ -238,6 +284,11 @@ KINDS = {
         e_bh,
         e_lond,
         waterbed,
+        rank_interval,
+        bradley_terry,
+        pareto_front,
+        cohen_kappa,
+        distribution_shift,
         continual_learning,
         naive_peeking_error,
     )
