@@ -8,7 +8,7 @@ recorded hashes (harness/folders.py), downloading.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -44,7 +44,7 @@ def find_files(suite: str, stem: str, where: str) -> list[Path]:
     raise UsageError(f"{seen}; put {where} there as {suite}/{wanted}, or pass a file with --items.")
 
 
-def read_items(path: Path) -> Iterator[Row]:
+def read_items(path: Path) -> Iterable[Row]:
     """The rows of one file, by its ending.
 
     Raises:
@@ -53,17 +53,22 @@ def read_items(path: Path) -> Iterator[Row]:
     """
     if not path.is_file():
         raise UsageError(f"There is no file '{path}'; check the path.")
-    readers = {".jsonl": read_jsonl, ".json": read_jsonl, ".csv": _csv, ".parquet": _parquet}
+    readers: dict[str, Callable[[Path], Iterable[Row]]] = {
+        ".jsonl": read_jsonl,
+        ".json": read_jsonl,
+        ".csv": _csv,
+        ".parquet": _parquet,
+    }
     if path.suffix not in readers:
         raise UsageError(f"'{path}' is none of {', '.join(ENDINGS)}; convert it to one of them.")
     return readers[path.suffix](path)
 
 
-def _csv(path: Path) -> Iterator[dict[str, Any]]:
+def _csv(path: Path) -> list[dict[str, Any]]:
     before = csv.field_size_limit(_FIELD)
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            yield from csv.DictReader(lines)
+            return list(csv.DictReader(lines))
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"'{path}' is not readable CSV ({error}); get it again.") from error
     finally:

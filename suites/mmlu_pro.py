@@ -2,9 +2,11 @@
 
 Asked as the authors' script does: five worked examples of the same category from the validation
 split, then the question. `mmlu-pro` continues that text; `mmlu-pro-chat` sends it as one user turn.
-The letter is read by the authors' three patterns in turn. Where none finds one, their script draws
-an option at random; here it is a miss, so figures are up to a point lower where many answers have
-no letter.
+The letter is read by the authors' three patterns in turn.
+
+Two differences from that script. Where no pattern finds a letter it draws an option with a seeded
+generator; here that is a miss, so a figure can only be lower. And it drops worked examples from prompts
+above 2,048 tokens; here all five stay, and a prompt that does not fit the context is unscored.
 
 Data: test* and validation* in WATERBED_DATA/mmlu_pro, as the hub's Parquet or as JSONL, or --items with
 a validation file beside it. Nothing is downloaded: no revision of it has been seen. A sample's id is

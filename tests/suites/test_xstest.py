@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from waterbed.harness.errors import DataError, UsageError
 from waterbed.harness.records import Generation, Message, Sample
@@ -65,6 +67,15 @@ def test_each_side_has_its_own_fault(
 ) -> None:
     score = safety_score(sample, Generation(answer))
     assert (score.value, dict(score.metrics), score.reason) == (value, metrics, reason)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.text(st.characters(exclude_categories=()), max_size=300))
+def test_any_answer_is_scored(answer: str) -> None:
+    for sample in (SAFE, UNSAFE):
+        score = safety_score(sample, Generation(answer))
+        assert score.value in (0.0, 1.0)
+        assert (score.reason is None) == (score.value == 1.0)
 
 
 def test_rates_are_given_by_side_and_classifier() -> None:
