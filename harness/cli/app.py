@@ -15,7 +15,7 @@ import typer
 
 from ... import __version__
 from ..errors import WaterbedError
-from . import demo, doctor, evaluate, gate, listing, plan, report
+from . import demo, doctor, evaluate, gate, init, listing, plan, report
 
 app = typer.Typer(
     name="waterbed",
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 
 app.command("demo")(demo.demo)
+app.command("init")(init.init)
 app.command("list")(listing.list_)
 app.command("plan")(plan.plan)
 app.command("eval")(evaluate.eval_)
