@@ -8,6 +8,7 @@ each. Not here: what the keys mean (policy.py, recipes), defaults from the envir
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -229,6 +230,8 @@ def _sentence(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if detail["type"] == "missing":
         return f"the key '{name}' is missing; add it"
     text = detail["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    text = re.sub(r"a valid (tuple|list)", "a list", text)
+    text = re.sub(r"a valid dictionary( or instance of \w+)?", "a mapping of keys", text)
     if not loc:
         return text
     colon = "" if text.startswith("should") else ":"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UsageError
+from ..errors import UnknownName, UsageError
 from .evaluate import Limit, Suites
 from .output import points, print_json, suite_names, table
 
@@ -126,7 +126,7 @@ class Request:
         from ..records import DOMAINS
 
         if self.target and self.target.split("/", 1)[0] not in DOMAINS:
-            raise UsageError(f"There is no domain '{self.target}'; known: {', '.join(DOMAINS)}.")
+            raise UnknownName.of("domain", self.target, DOMAINS)
         tasks = chosen_tasks(run.manifest, run.manifest, self.suites or None)
         return freeze(run, self.policy, tasks, self.target)
 
@@ -192,7 +192,7 @@ class Outlook:
 
         reasons = [unmet(claim) for claim in self.frozen.claims if claim.required]
         reasons += [
-            f"{name} is required and not among the suites; add one of its."
+            f"{name} is required, and no suite here is of that domain; add one."
             for name in self.frozen.absent
         ]
         reasons.append(unseen_mean(self.frozen, self.policy))

@@ -120,6 +120,9 @@ def test_waivers_are_part_of_the_policys_hash() -> None:
         ),
         ("alpha_fail: 2\n", "gate.yaml:1: 'alpha_fail' should be less than 0.5 (got 2)"),
         ("require: [maths]\n", "gate.yaml:1: 'require.0': there is no domain 'maths'"),
+        ("waivers: {claim: code}\n", "gate.yaml:1: 'waivers' should be a list (got a mapping)"),
+        ("waivers: [code]\n", "gate.yaml:1: 'waivers.0' should be a mapping of keys (got 'code')"),
+        ("max_dropped: 0.5\n", "gate.yaml:1: 'max_dropped' should be less than or equal to 0.2"),
         ("max_mde: 0\n", "gate.yaml:1: 'max_mde' should be greater than or equal to 0.1"),
     ],
 )
