@@ -4,9 +4,9 @@ A program must give the reference solution's results, within tolerances, on the 
 on the added ones as well (`plus`, the headline). Inputs, reference solution and comparison run in the sandbox,
 in another process than the program.
 
-Differences from the authors' harness: one time limit for all inputs of a set (8 s and 20 s) rather than one
-an input (the larger of 4 s and four times the reference's time); a chat answer's first code block is taken whole instead of being trimmed by its syntax tree,
-and the problem's prompt with its imports stands before it.
+Differences from the authors' harness: all inputs of a set share one time limit (8 s and 20 s), where there
+each has its own; a chat answer's first code block is taken whole instead of being trimmed by its syntax
+tree, and the problem's prompt with its imports stands before it.
 
 Data: HumanEvalPlus*.jsonl and MbppPlus*.jsonl in WATERBED_DATA/evalplus (assets of the releases v0.1.10 and
 v0.2.0, unpacked), or --items. A sample's id is its task_id.
