@@ -44,7 +44,7 @@ def scores_table(tasks: Sequence[Task], scores: Mapping[ScoreKey, Score]) -> pa.
     samples = {(t.name, s.id): s for t in tasks for s in t.items}
     rows = []
     for (name, sample_id, repeat), score in scores.items():
-        detail = canonical_json(dict(score.detail)) if score.detail else None
+        detail = clean_text(canonical_json(dict(score.detail))) if score.detail else None
         extracted = None if score.extracted is None else clean_text(score.extracted)
         sample = samples[(name, sample_id)]
         rest = (score.reason, extracted, detail, sample.cluster)

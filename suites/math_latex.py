@@ -300,7 +300,7 @@ def _rendered(name: str, arguments: Sequence[str] | None) -> str:
     if name in STYLES:
         return "".join(given).translate(STYLES[name])
     if name in ACCENTS:
-        base = given[0].strip() if given else " "
+        base = given[0].strip().replace("ı", "i").replace("ȷ", "j") if given else " "
         return "".join(unicodedata.normalize("NFC", sign + ACCENTS[name]) for sign in base)
     template = TEMPLATES.get(name, "")
     if not given:

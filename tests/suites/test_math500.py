@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import waterbed
 from waterbed.harness.errors import DataError, InstrumentError, UsageError
 from waterbed.harness.records import Generation, Score
 from waterbed.harness.tasks import tasks
@@ -122,3 +123,14 @@ def test_every_text_gets_a_score(text: str, in_a_box: bool) -> None:
     assert isinstance(score, Score)
     assert score.value in (0.0, 1.0)
     json.dumps(dict(score.detail))
+
+
+def test_an_answer_that_no_file_can_hold_still_makes_a_run(tmp_path: Path) -> None:
+    items, responses = tmp_path / "problems.jsonl", tmp_path / "answers.jsonl"
+    items.write_text(json.dumps(PROBLEM) + "\n")
+    responses.write_text(json.dumps({"id": "mine/1", "response": "\\boxed{\ud800x}"}) + "\n")
+    run = waterbed.score("math500", responses=responses, items=items, out=tmp_path / "run")
+    (row,) = run.scores().to_dict("records")
+    assert (row["value"], row["reason"]) == (0.0, "wrong")
+    assert "\ufffd" in row["extracted"]
+    assert "\ufffd" in row["detail"]
