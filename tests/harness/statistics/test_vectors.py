@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from waterbed.harness.statistics import agreement, distributions, evalues, pareto
+from waterbed.harness.statistics import agreement, distributions, evalues, pareto, samples
 from waterbed.harness.statistics.boundaries import boundary, crossing_probability, spent
 from waterbed.harness.statistics.bradley_terry import elo, fit
 from waterbed.harness.statistics.clusters import clustered
@@ -258,6 +258,10 @@ def distribution_shift(candidate: list[float], baseline: list[float]) -> dict[st
     }
 
 
+def pass_at_k(n: int, c: int, k: int) -> dict[str, Any]:
+    return {"value": samples.pass_at_k(n, c, k)}
+
+
 def naive_peeking_error(looks: int, alpha_one_sided: float) -> dict[str, Any]:
     fractions = [k / looks for k in range(1, looks + 1)]
     return {"type1": crossing_probability([critical_value(alpha_one_sided)] * looks, fractions)}
@@ -276,6 +280,7 @@ KINDS = {
         sign_flip_exact,
         exact_operating_characteristics,
         fixed_n_verdict,
+        pass_at_k,
         cluster_se,
         two_level_variance,
         gs_boundary,
@@ -301,7 +306,7 @@ def vectors() -> list[Any]:
         reason = "WATERBED_VECTORS does not name a folder with statistics.json"
         return [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
     found = json.loads(path.read_text(encoding="utf-8"))["vectors"]
-    return [pytest.param(v, id=v["id"]) for v in found if v["kind"] in KINDS]
+    return [pytest.param(v, id=v["id"]) for v in found]
 
 
 @pytest.mark.parametrize("vector", vectors())
