@@ -2,7 +2,8 @@
 
 The mean of domain differences is tested only where every domain has been read to the same share of
 its items, at three tenths or later, or at the end. The mean of estimates that stopped at different
-times is biased by up to half a point, and its test alarms at .126 instead of .05.
+times is biased upward: its test passed a mean loss of the whole margin in 10% of simulated suites
+where 5% were asked for.
 
 Does not: stop or continue a domain (`sequential` does); a domain that is decided must still be read
 on for the mean where the mean is tested.

@@ -30,11 +30,17 @@ def shared_shocks(
     return d.reshape(rounds, 500), np.repeat(np.arange(100), 5)
 
 
-def test_shared_shocks_alarm_as_often_as_asked_and_naive_errors_three_times_as_often() -> None:
-    draws, cluster = shared_shocks(np.random.default_rng(20261120), 800)
+@pytest.mark.parametrize(
+    ("rounds", "most"), [(800, 0.07), pytest.param(8000, 0.06, marks=pytest.mark.study)]
+)
+def test_shared_shocks_alarm_as_often_as_asked_and_naive_errors_three_times_as_often(
+    rounds: int, most: float
+) -> None:
+    draws, cluster = shared_shocks(np.random.default_rng(20261120), rounds)
     robust = [clustered_z(clustered(d, cluster.tolist())) <= -CRITICAL for d in draws]
     naive = draws.mean(axis=1) / (draws.std(axis=1) / math.sqrt(500)) <= -CRITICAL
-    assert np.mean(robust) <= 0.07
+    print(f"clusters: CR1 {np.mean(robust):.4f}, naive {np.mean(naive):.4f}")
+    assert np.mean(robust) <= most
     assert np.mean(naive) >= 0.12
 
 

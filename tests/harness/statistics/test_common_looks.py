@@ -1,7 +1,5 @@
 """The mean over domains at common looks, and Holm when every domain has been read."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -13,7 +11,6 @@ from waterbed.harness.statistics.common_looks import (
     settle,
 )
 from waterbed.harness.statistics.families import POOL
-from waterbed.harness.statistics.normal import critical_value
 from waterbed.harness.statistics.paired import Pairs, pair_counts
 from waterbed.harness.statistics.sequential import LookResult, look, plan_looks
 
@@ -126,19 +123,24 @@ def test_domains_too_small_for_a_verdict_join_no_family() -> None:
         settle({POOL: tiny})
 
 
-def test_the_mean_at_common_looks_alarms_as_often_as_asked() -> None:
-    # Seven domains of one size: their mean is a path of its own, read at .3, .4 ... 1.
-    rng = np.random.default_rng(20261120)
-    n, domains, rounds = 500, 7, 2000
-    plan = plan_pool({str(k): plan_looks(n, 0.03) for k in range(domains)})
-    sums, squares, used = np.zeros((rounds, domains)), np.zeros((rounds, domains)), 0
-    alarmed = np.zeros(rounds, dtype=bool)
-    for k, count in enumerate(plan.counts["0"]):
-        new = rng.multinomial(count - used, [0.05, 0.05, 0.9], (rounds, domains))
-        sums, squares = sums + new[..., 0] - new[..., 1], squares + new[..., 0] + new[..., 1]
-        used = count
-        variance = (squares + 1) / (count + 2) - (sums / count) ** 2
-        z = -sums.mean(axis=1) / np.sqrt((variance * count).sum(axis=1)) * domains
-        alarmed |= z >= plan.bounds_fail[k]
-    assert alarmed.mean() <= 0.06
-    assert math.isclose(plan.bounds_fail[-1], 1.8, abs_tol=0.1) and critical_value(0.05) < 1.8
+@pytest.mark.parametrize(
+    ("rounds", "most"), [(2000, 0.06), pytest.param(20000, 0.055, marks=pytest.mark.study)]
+)
+def test_the_mean_at_common_looks_is_wrong_as_often_as_asked(rounds: int, most: float) -> None:
+    # Seven domains of one size that lose two points each, then none: both claims have their level.
+    rng, n, domains = np.random.default_rng(20261120), 500, 7
+    plan = plan_pool({str(k): plan_looks(n, 0.03) for k in range(domains)}, harm_margin=0.02)
+    assert plan.bounds_fail == plan.bounds_harm
+    for loss in (0.02, 0.0):
+        wrong = np.zeros(rounds, dtype=bool)
+        sums, squares, used = np.zeros((rounds, domains)), np.zeros((rounds, domains)), 0
+        for k, count in enumerate(plan.counts["0"]):
+            p = [0.05 - loss / 2, 0.05 + loss / 2, 0.9]
+            new = rng.multinomial(count - used, p, (rounds, domains))
+            sums, squares = sums + new[..., 0] - new[..., 1], squares + new[..., 0] + new[..., 1]
+            used = count
+            variance = ((squares + 1) / (count + 2) - (sums / count) ** 2) / count
+            z = (sums / count + loss).mean(axis=1) / (np.sqrt(variance.sum(axis=1)) / domains)
+            wrong |= (z if loss else -z) >= plan.bounds_fail[k]
+        print(f"mean at common looks, loss {loss}: wrong {wrong.mean():.4f}")
+        assert wrong.mean() <= most
