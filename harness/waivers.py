@@ -2,7 +2,8 @@
 
 A waiver changes the exit code and nothing else: the loss is tested as before, counts in Holm's
 family, keeps its FAIL badge and is listed with its owner. The mean over domains is no claim and
-cannot be waived. Pure: whether a waiver has expired is decided where the policy is read (policy.py).
+cannot be waived; it must be taken without the waived claims, or their loss comes back through it.
+Pure: whether a waiver has expired is decided where the policy is read (policy.py).
 """
 
 from __future__ import annotations

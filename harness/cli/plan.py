@@ -233,7 +233,9 @@ class Outlook:
 
     def _claim(self, claim: ClaimPlan) -> dict[str, Any]:
         from ..gate_words import plan_sentence
+        from ..waivers import waiver_of
 
+        waiver = waiver_of(claim.claim.id, self.policy.waivers)
         chances = {"no_change": self.chances(claim, 0), "twice_margin": self.chances(claim, 2)}
         return {
             "claim": claim.claim.id,
@@ -245,6 +247,7 @@ class Outlook:
             "items_needed": claim.numbers.items_needed if claim.numbers else None,
             "can_fail": claim.can_fail,
             "required": claim.required,
+            "waived_until": str(waiver.expires) if waiver else None,
             "flags": list(claim.flags),
             "chances": {name: _shares(found) for name, found in chances.items()},
             "sentence": plan_sentence(claim),
@@ -271,24 +274,20 @@ def _show(outlook: Outlook) -> None:
     verdicts = ("if nothing changed", "if it lost two margins")
     rows = [_row(outlook, claim) for claim in frozen.claims]
     table(("domain", *columns, *verdicts, "in this gate"), rows, columns)
-    _line("Margins and blind spots in points; chances of PASS / FAIL / INCONCLUSIVE in %.")
-    _line("")
+    typer.echo("Margins and blind spots in points; chances of PASS / FAIL / INCONCLUSIVE in %.")
+    typer.echo("")
     for claim in frozen.claims:
         if not claim.can_fail or claim.numbers is None or claim.numbers.p_pass < POWER:
-            _line(plan_sentence(claim))
+            typer.echo(plan_sentence(claim))
     if frozen.pooled_blind_spot is not None:
-        _line(f"{pooled_blind_spot(frozen.pooled_blind_spot)}.")
-    _line("")
+        typer.echo(f"{pooled_blind_spot(frozen.pooled_blind_spot)}.")
+    typer.echo("")
     _show_costs(outlook)
     for note in outlook.notes:
-        _line(note)
+        typer.echo(note)
     for reason in outlook.blockers:
-        _line(f"Cannot be green as planned: {reason}")
-    _line(outlook.exit_codes())
-
-
-def _line(text: str) -> None:
-    typer.echo(text)
+        typer.echo(f"Cannot be green as planned: {reason}")
+    typer.echo(outlook.exit_codes())
 
 
 def _row(outlook: Outlook, claim: ClaimPlan) -> list[str]:
@@ -331,6 +330,8 @@ def _percent(share: float) -> str:
 
 
 def _role(policy: Policy, claim: ClaimPlan) -> str:
+    from ..waivers import waiver_of
+
     if not claim.can_fail:
         reasons = {
             "no_verdict": "too few items",
@@ -341,7 +342,9 @@ def _role(policy: Policy, claim: ClaimPlan) -> str:
     critical = {claim.claim.domain, claim.claim.id}.intersection(policy.critical)
     must_pass = claim.gating if policy.name == "strict" else policy.name == "release" and critical
     role = "must PASS" if must_pass else "can FAIL"
-    return f"{role}, required" if claim.required else role
+    waiver = waiver_of(claim.claim.id, policy.waivers)
+    until = [f"waived until {waiver.expires}"] if waiver else []
+    return ", ".join([role, *(["required"] if claim.required else []), *until])
 
 
 def _show_costs(outlook: Outlook) -> None:
@@ -353,14 +356,16 @@ def _show_costs(outlook: Outlook) -> None:
     ]
     table(("task", *numbers), rows, numbers)
     if outlook.measured is None:
-        _line("Tokens and time are unknown: --baseline RUN plans with what a stored Run took.")
+        typer.echo("Tokens and time are unknown: --baseline RUN plans with what a stored Run took.")
     elif any(c.seconds is None for c in costs):
-        _line(
+        typer.echo(
             f"As in '{outlook.measured}'; '?' was not measured there (recorded or cached answers)."
         )
     else:
         total = sum(c.seconds or 0.0 for c in costs)
-        _line(f"One side takes {_time(total)} on the machine and engine of '{outlook.measured}'.")
+        typer.echo(
+            f"One side takes {_time(total)} on the machine and engine of '{outlook.measured}'."
+        )
 
 
 def _tokens(cost: TaskCost) -> tuple[int | None, int | None]:

@@ -172,6 +172,17 @@ def test_a_policys_suites_are_planned_and_nothing_at_all_is_a_usage_error(
     assert "--suites" in done.err and "--baseline" in done.err
 
 
+def test_a_waived_claim_is_planned_all_the_same_and_marked(
+    waterbed: Command, suite: Path, tmp_path: Path
+) -> None:
+    policy = tmp_path / "gate.yaml"
+    policy.write_text("waivers: [{claim: math, owner: mia, reason: known, expires: 9999-12-31}]\n")
+    said = claim(planned(waterbed, "-s", suite, "-p", policy), "math")
+    assert said["can_fail"] and said["waived_until"] == "9999-12-31"
+    shown = waterbed("plan", "-s", suite, "-p", policy).out
+    assert "can FAIL, waived until 9999-12-31" in " ".join(shown.split())
+
+
 def test_a_required_domain_that_is_not_planned_is_named(waterbed: Command, suite: Path) -> None:
     said = planned(waterbed, "--suites", suite, "--target", "code")
     assert any(reason.startswith("code is required") for reason in said["blockers"])
