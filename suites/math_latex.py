@@ -15,7 +15,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from .math_symbols import (
     ACCENTS,
@@ -49,11 +49,16 @@ _ENVIRONMENT = re.compile(r"\s*\{([\w* ._-]+)\}")
 _OPENING = {"(": ")", "[": "]"}
 
 
+Kind: TypeAlias = Literal["chars", "bare", "cell", "row", "other"]
+#: What a step of the reader met: plain text, something else, or the end of the stretch.
+Step: TypeAlias = Literal["text", "read", "end"]
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A stretch of text and what it came from."""
 
-    kind: Literal["chars", "bare", "cell", "row", "other"]
+    kind: Kind
     text: str
     space: str = ""
     """White space after a command without arguments."""
@@ -107,39 +112,39 @@ class _Reader:
             raise ValueError(f"groups are nested more than {DEEPEST} deep")
         found: list[Piece] = []
         start = self.at
-        while self.at < len(self.source):
-            if run := _PLAIN.match(self.source, self.at):
-                self.at = run.end()
-                continue
-            here, ends = self.at, False
+        step: Step = "text"
+        while self.at < len(self.source) and step != "end":
+            here = self.at
             read: list[Piece] = []
-            sign = self.source[here]
-            if sign == "\\":
-                ends = self._command(read, closing)
-            elif sign in "{}" or (closing == "]" and sign in "[]"):
-                self.at += 1
-                ends = sign == closing
-                if sign in "{[":
-                    read.append(Piece("other", self._group("}" if sign == "{" else "]")))
-            elif special := _SPECIAL.match(self.source, here):
-                self.at = special.end()
-                kind: Literal["cell", "other"] = "cell" if special[0] == "&" else "other"
-                read.append(Piece(kind, _SPECIALS[special[0]]))
-            else:
-                self.at += 1
-                continue
-            if read and read[0].kind == "chars":
-                continue
-            if here > start:
-                found.append(Piece("chars", self.source[start:here]))
-            found += read
-            start = self.at
-            if ends:
-                break
+            step = self._step(read, closing)
+            if step != "text":
+                if here > start:
+                    found.append(Piece("chars", self.source[start:here]))
+                found += read
+                start = self.at
         if self.at > start:
             found.append(Piece("chars", self.source[start : self.at]))
         self.depth -= 1
         return found
+
+    def _step(self, read: list[Piece], closing: str) -> Step:
+        """Pass over plain text, or read one thing that is not."""
+        if run := _PLAIN.match(self.source, self.at):
+            self.at = run.end()
+            return "text"
+        sign = self.source[self.at]
+        if sign == "\\":
+            return self._command(read, closing)
+        if special := _SPECIAL.match(self.source, self.at):
+            self.at = special.end()
+            read.append(Piece("cell" if sign == "&" else "other", _SPECIALS[special[0]]))
+            return "read"
+        self.at += 1
+        if sign not in "{}" and not (closing == "]" and sign in "[]"):
+            return "text"
+        if sign in "{[":
+            read.append(Piece("other", self._group("}" if sign == "{" else "]")))
+        return "end" if sign == closing else "read"
 
     def _group(self, closing: str) -> str:
         return self.joined(self.pieces(closing))
@@ -162,42 +167,36 @@ class _Reader:
             return blank[: blank.index("\n\n")]
         return blank
 
-    def _command(self, found: list[Piece], closing: str) -> bool:
-        """Read one command into `found`; True if it is what closes this stretch.
-
-        A `\\begin` or `\\end` without a name is plain text, found as a piece of chars.
-        """
+    def _command(self, read: list[Piece], closing: str) -> Step:
+        """Read one command; a `\\begin` or `\\end` without a name is plain text."""
         if self.at + 1 == len(self.source):
             self.at += 1
-            return True
+            return "end"
         name = self._name()
         if name in ("(", "[", ")", "]"):
-            return self._maths(found, name, closing)
+            return self._maths(read, name, closing)
         if name in ("begin", "end"):
-            if environment := _ENVIRONMENT.match(self.source, self.at):
-                self.at = environment.end()
-                if name == "end":
-                    return closing == f"\\end{{{environment[1]}}}"
-                found.append(Piece("other", self._environment(environment[1])))
-            else:
-                found.append(Piece("chars", f"\\{name}"))
-            return False
+            environment = _ENVIRONMENT.match(self.source, self.at)
+            if not environment:
+                return "text"
+            self.at = environment.end()
+            if name == "begin":
+                read.append(Piece("other", self._environment(environment[1])))
+            return "end" if name == "end" and closing == f"\\end{{{environment[1]}}}" else "read"
         space = self._blank() if name[0].isalpha() else ""
         arguments = self._arguments(ARGUMENTS.get(name, ""))
-        kind: Literal["row", "bare", "other"] = "row" if name == "\\" else "other"
-        if kind == "other" and not arguments:
-            kind = "bare"
-        found.append(Piece(kind, _rendered(name, arguments), space))
-        return False
+        kind: Kind = "row" if name == "\\" else "other" if arguments else "bare"
+        read.append(Piece(kind, _rendered(name, arguments), space))
+        return "read"
 
-    def _maths(self, found: list[Piece], name: str, closing: str) -> bool:
+    def _maths(self, read: list[Piece], name: str, closing: str) -> Step:
         if name not in _OPENING:
-            return closing == f"\\{name}"
+            return "end" if closing == f"\\{name}" else "read"
         outside, self.maths = self.maths, True
         content = self._group(f"\\{_OPENING[name]}").strip()
         self.maths = outside
-        found.append(Piece("other", content if name == "(" else _block(content)))
-        return False
+        read.append(Piece("other", content if name == "(" else _block(content)))
+        return "read"
 
     def _environment(self, name: str) -> str:
         outside = self.maths

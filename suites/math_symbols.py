@@ -18,7 +18,7 @@ omicron ο pi π rho ρ sigma σ tau τ upsilon υ phi ϕ chi χ psi ψ omega ω
 Alpha Α Beta Β Gamma Γ Delta Δ Epsilon Ε Zeta Ζ Eta Η Theta Θ Iota Ι Kappa Κ Lambda Λ Mu Μ Nu Ν Xi Ξ
 Omicron Ο Pi Π Rho Ρ Sigma Σ Tau Τ Upsilon Υ Phi Φ Chi Χ Psi Ψ Omega Ω
 varepsilon ε vartheta ϑ varpi ϖ varrho ϱ varsigma ς varphi φ varkappa ϰ hbar ħ hslash ℏ ell ℓ wp ℘
-aleph ℵ beth ℶ i ı j ȷ o ø O Ø l ł L Ł ae æ AE Æ oe œ OE Œ aa å AA Å ss ß eth ƪ mho ℧
+aleph ℵ beth ℶ i ı j ȷ o ø O Ø l ł L Ł ae æ AE Æ oe œ OE Œ aa å AA Å ss ß th þ TH Þ dh ð DH Ð eth ƪ mho ℧
 forall ∀ exists ∃ nexists ∄ partial ∂ nabla ∇ emptyset ∅ varnothing ∅ complement ∁ infty ∞
 in ∈ notin ∉ ni ∋ setminus ∖ smallsetminus ∖ cup ∪ cap ∩ Cup ⋓ Cap ⋒ bigcup ⋃ bigcap ⋂ uplus ⊎
 subset ⊂ supset ⊃ subseteq ⊆ supseteq ⊇ subsetneq ⊊ supsetneq ⊋ nsubseteq ⊈ nsupseteq ⊉
