@@ -125,6 +125,8 @@ def strengths(
 ) -> list[Strength]:
     """Strengths with percentile intervals over draws of whole prompts, both orders kept together.
 
+    A draw that leaves a model unbounded counts so at its ends, and takes its mean over the others.
+
     Args:
         votes: every judged comparison.
         models: number of models; the votes' indices run below it.

@@ -128,9 +128,12 @@ def pool_look(
         before: the common look before; None at the first.
 
     Raises:
-        ValueError: other domains than planned, or a domain read to another number of items.
+        ValueError: other domains than planned, a domain read to another number of items, or a mean
+            that failed already.
     """
     k = 0 if before is None else before.look
+    if before is not None and before.failed:
+        raise ValueError(f"the mean failed at common look {k}; there is none after")
     _check_common(plan, pairs, k)
     pooled = pool_domains([p.delta for p in pairs.values()], [p.se for p in pairs.values()])
     z_losses = (*(before.z_losses if before else ()), pooled.z_loss)

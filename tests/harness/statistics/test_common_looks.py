@@ -30,6 +30,8 @@ def read(lost: float, **settings: float) -> list[PoolLook]:
     seen: list[PoolLook] = []
     for k in range(len(plan.fractions)):
         seen.append(pool_look(plan, at(plan, k, lost), seen[-1] if seen else None))
+        if seen[-1].failed:
+            break
     return seen
 
 
@@ -84,6 +86,14 @@ def test_the_mean_has_no_look_after_the_end() -> None:
     end = {"contest": pair_counts(1, 1, 60)}
     with pytest.raises(ValueError, match="all of them were read"):
         pool_look(plan, end, pool_look(plan, end))
+
+
+def test_a_mean_that_failed_is_not_read_again() -> None:
+    plan = plan_pool(PLANS)
+    failed = pool_look(plan, at(plan, 0, 0.12))
+    assert failed.failed
+    with pytest.raises(ValueError, match="failed at common look 1"):
+        pool_look(plan, at(plan, 1, 0.12), failed)
 
 
 def test_plans_that_spend_differently_have_no_common_mean() -> None:
