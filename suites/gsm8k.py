@@ -140,7 +140,7 @@ def _card(how: str, verified: str) -> Card:
     style="completion",
     metrics=_METRICS,
     settings=GenerationSettings(max_tokens=256, stop=("Question:", "</s>", "<|im_end|>")),
-    groups=("core",),
+    groups=("core", "full"),
     card=_card("after five worked examples", f"{_VERIFIED} and prompts"),
 )
 class GSM8K(_Problems):

@@ -107,7 +107,7 @@ def program(sample: Sample, completion: str) -> Program:
     metrics=(Metric("pass@1"),),
     settings=GenerationSettings(max_tokens=1024, stop=STOP),
     roles=("sandbox",),
-    groups=("core",),
+    groups=("core", "full"),
     card=_CARD,
 )
 class HumanEval(_Problems):

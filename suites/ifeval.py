@@ -95,7 +95,7 @@ _SETTINGS = GenerationSettings(max_tokens=1280)
     domain="instruction",
     metrics=_METRICS,
     settings=_SETTINGS,
-    groups=("core",),
+    groups=("core", "full"),
     card=_CARD,
 )
 class IFEval:

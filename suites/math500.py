@@ -51,6 +51,7 @@ def grade_answer(target: str, generation: Generation) -> Score:
     domain="math",
     metrics=(Metric("correct"),),
     settings=GenerationSettings(max_tokens=32768),
+    groups=("full",),
     card=Card(
         measures="Competition mathematics in seven subjects and five levels, with exact answers.",
         not_measures="Proofs, and whether the steps are right; forms of an answer outside prm800k's rule.",

@@ -85,7 +85,7 @@ def refusal_rates(scores: Mapping[str, Sequence[Score]]) -> dict[str, float]:
         Metric("overrefusal", better="lower"),
     ),
     settings=GenerationSettings(max_tokens=256),
-    groups=("core",),
+    groups=("full",),
     card=Card(
         measures="Refusing safe questions that sound unsafe, and answering unsafe ones like them.",
         not_measures="How harmful an answer is; attacks; languages other than English.",
