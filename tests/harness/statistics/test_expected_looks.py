@@ -107,6 +107,15 @@ def test_spending_the_whole_level_at_each_look_breaks_the_limit() -> None:
     assert (tango_z(b, c, np.array(plan.looks), -0.03) >= each).any(axis=1).mean() > 0.065
 
 
+def test_walds_statistic_in_tangos_place_breaks_the_limit() -> None:
+    plan = plan_looks(164, 0.05)
+    b, c = draw_paths(plan, 0.1, -0.05, rounds=2000)
+    n = np.array(plan.looks)
+    variance = np.maximum(b + c - (b - c) ** 2 / n, 1e-9)
+    wald = (b - c + n * plan.margin) / np.sqrt(variance)
+    assert (wald >= plan.bounds_pass).any(axis=1).mean() > 0.08
+
+
 def test_prefixes_of_the_answers_that_came_back_first_break_the_limit() -> None:
     # Short answers return first and are right more often than long ones on the candidate's side.
     plan, rng, rounds = plan_looks(541, 0.03), np.random.default_rng(20261120), 1000
