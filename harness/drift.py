@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from .drift_figures import Figure, Tested, churn_test, length_test, mix_test, over_tasks, share_test
 from .drift_pairs import AnsweredRun, pair_answers
-from .drift_tests import Figure, Tested, churn_test, length_test, mix_test, over_tasks, share_test
 from .statistics.decision import FEWEST_ITEMS
 from .statistics.families import benjamini_hochberg
 from .statistics.normal import critical_value

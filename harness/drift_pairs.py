@@ -3,7 +3,7 @@
 One row for each answer that both sides have: the last of the candidate's turns of (task, sample_id,
 repeat). Each measure is a column pair in [0, 1] (`loop_b`, `loop_c`), 1 is harm, NaN where it does not
 apply: text of a private task, of which the Run holds no word, and multiple choice, which has no text.
-Not here: tests (drift_tests.py).
+Not here: tests (drift_figures.py).
 """
 
 from __future__ import annotations

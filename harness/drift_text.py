@@ -77,7 +77,7 @@ def clip(text: str) -> str:
 
 def _repetition(text: str) -> tuple[bool, float]:
     words: Any = text.split()
-    if len(text) > _WORD * (len(words) + 1):
+    if len(text) > _WORD * max(1, len(words)):
         words = text
     total = len(words) - _GRAM + 1
     if total < 1:

@@ -1,4 +1,4 @@
-"""The tests of behavior drift on paired answers: shares, lengths, languages, churn.
+"""The figures and tests of behavior drift on paired answers: shares, lengths, languages, churn.
 
 The unit is the item, or the cluster it belongs to; repeats and members are averaged first. Every test
 answers two questions: how surprising is this harm if there were none (`p_harm`), and how surprising
