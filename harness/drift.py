@@ -9,7 +9,7 @@ of the length log ratios.
 
 Not here: entropy and KL to the baseline, which need the log-probabilities of the baseline's text, and
 no Run holds those (their rows say so); over-refusal and unsafe compliance, which are domains of
-their own; languages of one script (drift_text.py).
+their own; languages of one script (drift_text.py); the record itself (drift_record.py).
 """
 
 from __future__ import annotations
@@ -17,23 +17,21 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
-from .drift_figures import Figure, Tested, churn_test, length_test, mix_test, over_tasks, share_test
+from .drift_figures import churn_test, length_test, mix_test, over_tasks, share_test
 from .drift_pairs import AnsweredRun, pair_answers
+from .drift_record import ALPHA, Drift, DriftRow, Figure, Kind, Tested
 from .statistics.decision import FEWEST_ITEMS
 from .statistics.families import benjamini_hochberg
-from .statistics.normal import critical_value
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind: TypeAlias = Literal["hard", "soft", "shown"]
 #: A/A figures: task -> metric -> figure.
 Noise: TypeAlias = Mapping[str, Mapping[str, Figure]]
 
-_ALPHA = 0.05
 _FALSE_WARNINGS = 0.10
 _TENTH_LONGER = math.log(1.1)
 _HALF_LONGER = math.log(1.5)
@@ -70,68 +68,6 @@ ABSENT = ("entropy", "kl")
 _NO_LOGPROBS = "needs the log-probabilities of the baseline's text, which no Run holds"
 
 
-@dataclass(frozen=True, slots=True)
-class DriftRow:
-    """One metric's drift. Every number is finite or None."""
-
-    metric: str
-    kind: Kind
-    words: str
-    margin: float | None
-    figures: Tested | None
-    noise: Figure | None
-    """The same figure between two runs of the baseline, over the same tasks."""
-    counts: bool
-    """Whether it may gate (hard) or warn (soft): measured, with an A/A run, on at least 30 items."""
-    p_adjusted: float | None
-    """Benjamini-Hochberg among the soft metrics that count."""
-    warned: bool
-    why: str
-    """Why it does not count, or empty."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """What drifted between two Runs."""
-
-    rows: tuple[DriftRow, ...]
-    unpaired: tuple[int, int]
-    """Answers that only the baseline, and only the candidate, has."""
-    noise_source: str = ""
-    """Where the A/A figures come from; empty: there are none."""
-    notes: tuple[str, ...] = field(default_factory=tuple)
-
-    def row(self, metric: str) -> DriftRow:
-        """The row of one metric; KeyError where there is none."""
-        return {r.metric: r for r in self.rows}[metric]
-
-    def p_values(self) -> dict[str, float]:
-        """p of "no harm" of the hard metrics that count, for a gate's Holm family: `drift/loop` ..."""
-        return {
-            f"drift/{r.metric}": r.figures.p_harm
-            for r in self.rows
-            if r.kind == "hard" and r.counts and r.figures and r.figures.p_harm is not None
-        }
-
-    def failed(self, adjusted: Mapping[str, float], alpha: float = _ALPHA) -> tuple[str, ...]:
-        """The hard metrics that fail once Holm's correction is done, by their family names."""
-        harmed = {f"drift/{r.metric}" for r in self.rows if r.figures and r.figures.harmed}
-        own = self.p_values()
-        return tuple(n for n in own if n in harmed and adjusted.get(n, 1.0) <= alpha)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """A sentence for each soft metric that drifted."""
-        return tuple(sentence(r) for r in self.rows if r.warned)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for `verdict.json`, each row with its sentence."""
-        return {
-            **dataclasses.asdict(self),
-            "rows": [{**dataclasses.asdict(r), "sentence": sentence(r)} for r in self.rows],
-        }
-
-
 def measure_drift(
     baseline: AnsweredRun,
     candidate: AnsweredRun,
@@ -139,7 +75,7 @@ def measure_drift(
     *,
     tasks: frozenset[str] | None = None,
     noise_source: str = "",
-    alpha: float = _ALPHA,
+    alpha: float = ALPHA,
 ) -> Drift:
     """Compare the stored answers of two Runs.
 
@@ -243,30 +179,3 @@ def _corrected(rows: list[DriftRow]) -> list[DriftRow]:
         warned = p <= _FALSE_WARNINGS and figures.reaches
         done[i] = dataclasses.replace(rows[i], p_adjusted=p, warned=warned)
     return done
-
-
-def sentence(row: DriftRow) -> str:
-    """One row in words."""
-    found = row.figures
-    if found is None:
-        return f"{row.metric}: not measured ({row.why})."
-    by_length = row.metric.startswith("length")
-    ends = (found.change, found.low, found.high)
-    change, low, high = (100 * (math.expm1(x) if by_length else x) for x in ends)
-    p = "" if found.p_harm is None else f", p {max(found.p_harm, 1e-7):.2g}"
-    adjusted = "" if row.p_adjusted is None else f" (BH {max(row.p_adjusted, 1e-7):.2g})"
-    noise = "" if row.noise is None else f", A/A {_noise(row.noise, by_length)}"
-    drifted = row.warned or (row.kind == "hard" and found.harmed)
-    state = f"not gated: {row.why}" if row.why else "DRIFT" if drifted else "no drift shown"
-    return (
-        f"{row.words}: {change:+.1f}{'%' if by_length else ' points'} [{low:.1f}, {high:.1f}]{noise}, "
-        f"{found.n} items{p}{adjusted}; {state}."
-    )
-
-
-def _noise(figure: Figure, by_length: bool) -> str:
-    """The A/A figure with its 90% interval."""
-    half = critical_value(_ALPHA) * figure.se
-    ends = (figure.change - half, figure.change + half)
-    low, high = (100 * (math.expm1(x) if by_length else x) for x in ends)
-    return f"[{low:.1f}, {high:.1f}]"

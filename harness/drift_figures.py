@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .drift_record import Figure, Tested
 from .statistics.decision import decide, reaches
 from .statistics.normal import critical_value, upper_tail
 from .statistics.paired import pair_scores, t_upper_tail
@@ -26,42 +26,6 @@ if TYPE_CHECKING:
 
 _DRAWS = 1000
 _SEED = 20261120
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A change of one metric in one task or over all, with its error."""
-
-    n: int
-    change: float
-    se: float
-
-
-@dataclass(frozen=True, slots=True)
-class Tested:
-    """One metric's figures. Shares are proportions, the length is a log ratio."""
-
-    n: int
-    """Units: items, or clusters."""
-    baseline: float | None
-    candidate: float | None
-    change: float
-    """candidate - baseline in the natural direction; more is harm, but for the length."""
-    low: float
-    """Interval of the change, each end one-sided at alpha."""
-    high: float
-    more: int
-    """Units on which the candidate does it more."""
-    less: int
-    p_harm: float | None
-    """None where there is nothing to compare with."""
-    p_within: float | None
-    reaches: bool
-    """Whether the estimate is a harm of at least the margin, above the A/A figure where it needs one."""
-    harmed: bool
-    """Alone, before any correction: a real change that reaches the margin."""
-    parts: Mapping[str, Figure]
-    """By task."""
 
 
 def share_test(frame: pd.DataFrame, name: str, margin: float, alpha: float) -> Tested | None:
@@ -182,8 +146,8 @@ def churn_test(
 ) -> Tested | None:
     """Share of items whose score changed, either way, against the churn of an A/A run.
 
-    Tasks weigh as in this comparison. The A/A share is another draw of items: unpaired z, with the
-    standard error of both. Without an A/A run the share is shown and nothing is tested.
+    Tasks weigh as in this comparison. Unpaired z with the standard errors of both: the A/A items are
+    often a part of these, which only makes the test cautious. Without an A/A run the share is shown and nothing is tested.
     """
     (d,) = _unit_means(frame, "churn")
     if not len(d):

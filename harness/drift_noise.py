@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .checkpoints import Checkpoint
 from .comparability import Manifest
 from .drift import Noise, figures_by_task, measure_drift
-from .drift_figures import Figure
 from .drift_pairs import AnsweredRun
+from .drift_record import Figure
 from .errors import StoreError, UsageError
 from .folders import cache_folder
 from .records import Role, content_hash

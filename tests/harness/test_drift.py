@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from waterbed.harness.drift import Drift, figures_by_task, measure_drift
+from waterbed.harness.drift import figures_by_task, measure_drift
+from waterbed.harness.drift_record import Drift
 from waterbed.harness.statistics.families import holm
 from waterbed.harness.tables import WITHHELD
 
@@ -295,6 +296,11 @@ def test_nothing_in_common_is_a_drift_without_figures() -> None:
     assert drift.p_values() == {}
 
 
+def test_harm_of_a_margin_is_excluded_only_where_there_are_items_to_see_it() -> None:
+    assert "drift/loop" in compare(prose(1, 200), prose(2, 200)).not_excluded()
+    assert compare(prose(1, 600), prose(2, 600)).not_excluded() == ()
+
+
 def test_entropy_and_kl_say_why_they_are_not_measured() -> None:
     drift = compare(prose(1, 40), prose(2, 40))
     for name in ("entropy", "kl"):
@@ -304,6 +310,7 @@ def test_entropy_and_kl_say_why_they_are_not_measured() -> None:
 def test_the_record_is_json_without_nan_and_has_a_sentence_a_row() -> None:
     drift = compare(prose(1), planted(prose(1), 15, HARD["loop"]))
     data = json.loads(json.dumps(drift.to_dict(), allow_nan=False))
+    assert Drift.from_dict(data) == drift
     said = {r["metric"]: r["sentence"] for r in data["rows"]}
     assert said["loop"].startswith("answers that repeat four words eight times: +6.7 points [")
     assert said["loop"].endswith("DRIFT.")
@@ -338,7 +345,7 @@ def _drawn(draw: np.random.Generator, rates: np.ndarray[Any, Any]) -> list[Said]
 def test_a_model_against_itself_seldom_fails_or_warns() -> None:
     """Splits of one model's answers at pull-request size; each rate has room for chance alone."""
     draw, runs, n = np.random.default_rng(20261120), 40, 120
-    fails = warns = 0
+    fails = warns = alone = 0
     for _ in range(runs):
         rates = draw.beta(0.4, 2.0, size=(n, 4))
         sides = [TextRun(name, _drawn(draw, rates)) for name in ("aa", "old", "new")]
@@ -347,5 +354,7 @@ def test_a_model_against_itself_seldom_fails_or_warns() -> None:
         assert len(drift.p_values()) >= 6
         fails += bool(failed(drift))
         warns += bool(drift.warnings)
+        alone += any(r.figures.harmed for r in drift.rows if r.figures and r.kind == "hard")
     assert fails / runs <= 0.10
     assert warns / runs <= 0.20
+    assert alone / runs > 0.10  # without Holm's correction the same Runs do fail
