@@ -97,10 +97,7 @@ def measure_drift(
             metric = dataclasses.replace(metric, kind="hard")
         own = {t: f[metric.name] for t, f in (noise or {}).items() if metric.name in f}
         rows.append(_row(metric, paired.frame, own, alpha, stopped))
-    absent = [
-        DriftRow(name, "soft", name, None, None, None, False, None, False, _NO_LOGPROBS)
-        for name in ABSENT
-    ]
+    absent = [DriftRow(name, "soft", name, why=_NO_LOGPROBS) for name in ABSENT]
     notes = (
         () if noise else ("No A/A run of the baseline: drift is shown and nothing gates on it.",)
     )
@@ -119,13 +116,9 @@ def figures_by_task(drift: Drift) -> dict[str, dict[str, Figure]]:
 def _row(
     metric: Metric, frame: pd.DataFrame, aa: Mapping[str, Figure], alpha: float, stopped: list[str]
 ) -> DriftRow:
-    floor = 0.0
     figures: Tested | None
     if metric.name == "language_mix":
-        items = frame["task"].value_counts()
-        known = over_tasks(aa, {str(t): Figure(int(n), 0.0, 0.0) for t, n in items.items()})
-        floor = known.change if known else 0.0
-        figures = mix_test(frame, floor, metric.margin, alpha)
+        figures = mix_test(frame, aa, metric.margin, alpha)
     elif metric.name in ("length", "length_by_half"):
         both = metric.name == "length"
         figures = length_test(frame, metric.margin, alpha, both_ways=both)
@@ -136,16 +129,7 @@ def _row(
     noise = over_tasks(aa, figures.parts) if figures else None
     why = _why_not(metric, figures, noise, stopped)
     return DriftRow(
-        metric.name,
-        metric.kind,
-        metric.words,
-        metric.margin,
-        figures,
-        noise,
-        not why,
-        None,
-        False,
-        why,
+        metric.name, metric.kind, metric.words, metric.margin, figures, noise, not why, why=why
     )
 
 

@@ -99,12 +99,14 @@ def length_test(
     )
 
 
-def mix_test(frame: pd.DataFrame, floor: float, margin: float, alpha: float) -> Tested | None:
+def mix_test(
+    frame: pd.DataFrame, aa: Mapping[str, Figure], margin: float, alpha: float
+) -> Tested | None:
     """Total variation between the sides' joint shares of (item's script, answer's script).
 
     The p exchanges the sides of each item at random; the interval draws items anew (both with a
     fixed seed). The first repeat of each item only, so that items stay independent; a total variation
-    is never below 0, hence its own A/A mean `floor` is taken off before it is held against the margin.
+    is never below 0, hence that of the A/A run is taken off before it is held against the margin.
     """
     import numpy as np
     import pandas as pd
@@ -113,6 +115,9 @@ def mix_test(frame: pd.DataFrame, floor: float, margin: float, alpha: float) -> 
     rows = frame.drop_duplicates("unit").dropna(subset=cells)
     if rows.empty:
         return None
+    parts = _mix_parts(rows)
+    noise = over_tasks(aa, parts)
+    floor = noise.change if noise else 0.0
     counted = rows.groupby(cells, observed=True).size()
     codes, names = pd.factorize(
         np.array([f"{a}\0{s}" for a, b, c in counted.index for s in (b, c)], dtype=object)
@@ -137,7 +142,7 @@ def mix_test(frame: pd.DataFrame, floor: float, margin: float, alpha: float) -> 
         p_within=(1 + int((again - floor >= margin).sum())) / (1 + _DRAWS),
         reaches=reaches(floor - observed, margin),
         harmed=p <= alpha and reaches(floor - observed, margin),
-        parts=_mix_parts(rows),
+        parts=parts,
     )
 
 
@@ -147,7 +152,8 @@ def churn_test(
     """Share of items whose score changed, either way, against the churn of an A/A run.
 
     Tasks weigh as in this comparison. Unpaired z with the standard errors of both: the A/A items are
-    often a part of these, which only makes the test cautious. Without an A/A run the share is shown and nothing is tested.
+    often a part of these, which only makes the test cautious. Without an A/A run the share is shown
+    and nothing is tested.
     """
     (d,) = _unit_means(frame, "churn")
     if not len(d):
@@ -157,12 +163,10 @@ def churn_test(
     se = smoothed_se(d)
     half = critical_value(alpha) * se
     noise = over_tasks(aa, parts)
-    p_harm = p_within = None
-    excess = rate
+    p_harm, p_within, excess = None, None, rate
     if noise is not None:
         excess, both = rate - noise.change, math.hypot(se, noise.se)
         p_harm, p_within = upper_tail(excess / both), upper_tail((margin - excess) / both)
-    lost = frame["value_c"] < frame["value_b"]
     return Tested(
         n=n,
         baseline=None,
@@ -171,7 +175,7 @@ def churn_test(
         low=max(0.0, rate - half),
         high=min(1.0, rate + half),
         more=int((frame["value_c"] > frame["value_b"]).sum()),
-        less=int(lost.sum()),
+        less=int((frame["value_c"] < frame["value_b"]).sum()),
         p_harm=p_harm,
         p_within=p_within,
         reaches=p_harm is not None and reaches(-excess, margin),

@@ -61,16 +61,16 @@ class DriftRow:
     metric: str
     kind: Kind
     words: str
-    margin: float | None
-    figures: Tested | None
-    noise: Figure | None
+    margin: float | None = None
+    figures: Tested | None = None
+    noise: Figure | None = None
     """The same figure between two runs of the baseline, over the same tasks."""
-    counts: bool
+    counts: bool = False
     """Whether it may gate (hard) or warn (soft): measured, with an A/A run, on at least 30 items."""
-    p_adjusted: float | None
+    p_adjusted: float | None = None
     """Benjamini-Hochberg among the soft metrics that count."""
-    warned: bool
-    why: str
+    warned: bool = False
+    why: str = ""
     """Why it does not count, or empty."""
 
 

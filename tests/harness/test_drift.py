@@ -41,7 +41,7 @@ class TextRun:
 
     label: str
     answers: Sequence[Said]
-    task: str = "t"
+    task: str | list[str] = "t"
     repeats: int = 1
     status: str = "complete"
     manifest: dict[str, Any] = field(
@@ -180,6 +180,26 @@ def test_the_mix_of_scripts_is_compared_by_the_script_of_the_item() -> None:
     assert figures is not None and figures.change == pytest.approx(0.1)
     assert drift.row("language_mix").warned
     assert failed(drift) == ("drift/wrong_script",)
+
+
+def test_the_mix_of_the_same_model_twice_is_taken_off_also_beside_tasks_without_text() -> None:
+    tasks = {t: {"metrics": [{"name": "correct"}]} for t in ("t", "u")}
+    both: dict[str, Any] = {
+        "task": ["t"] * 300 + ["u"] * 50,
+        "manifest": {"tasks": tasks, "roles": {}},
+    }
+    chosen = [Said("[-1.0,-2.0]", stop="choice")] * 50
+    old, moved = prose(1), planted(prose(1), 20, HARD["wrong_script"])
+    run, other = (TextRun("run", [*a, *chosen], **both) for a in (old, moved))
+    floor = figures_by_task(measure_drift(run, other))
+    assert floor["t"]["language_mix"].change == pytest.approx(0.05)
+    assert "language_mix" not in floor["u"]
+    assert not measure_drift(run, other, floor).row("language_mix").warned
+    assert (
+        measure_drift(run, other, figures_by_task(measure_drift(run, run)))
+        .row("language_mix")
+        .warned
+    )
 
 
 def test_refusals_are_shown_and_never_gate() -> None:
