@@ -11,7 +11,7 @@ beyond the two score tables, so the same Runs give the same bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import __version__
@@ -26,8 +26,10 @@ from .comparability import (
 )
 from .errors import UnknownName
 from .gate_evidence import LOOKS, Evidence, gather, lacking
+from .gate_looks import TENTHS, Looks, MeanReading, looks_of, mean_reading
 from .gate_plan import Plan, domain_means, gating_tasks, plan, verified
-from .gate_record import command_of, domain_verdict, missing_verdict, side_of
+from .gate_prompts import with_prompts
+from .gate_record import command_of, domain_verdict, early_stop, missing_verdict, side_of
 from .gate_waterbed import waterbed_of
 from .policy import Policy
 from .records import DOMAINS
@@ -63,6 +65,7 @@ def gate_runs(
         check_manifest(run)
     domains = chosen_tasks(baseline.manifest, candidate.manifest, suites)
     differences = compare(baseline.manifest, candidate.manifest, domains)
+    differences = with_prompts(differences, baseline, candidate, domains)
     if policy.on_difference == "refuse":
         differences.enforce(baseline.label, candidate.label)
     case = Case(baseline, candidate, policy, target, suites, domains, differences)
@@ -71,7 +74,8 @@ def gate_runs(
     if problems:
         return _verdict(case, None, (), Ruling(problems=problems))
     frozen = plan(baseline, policy, case.speaking, target)
-    evidence = gather(frozen, case.speaking, baseline, candidate, policy)
+    case = replace(case, looks=looks_of(candidate, frozen, baseline, policy, target))
+    evidence = gather(frozen, case.speaking, baseline, candidate, policy, case.looks)
     return _verdict(case, frozen, evidence, decide(case, frozen, evidence))
 
 
@@ -87,6 +91,8 @@ class Case:
     domains: Mapping[str, str]
     """Chosen tasks with their domains."""
     differences: Differences
+    looks: Looks | None = None
+    """By which a live gate of this very kind asked the candidate."""
 
     @property
     def sides(self) -> dict[str, RunLike]:
@@ -114,11 +120,16 @@ class Ruling:
     failed: tuple[str, ...] = ()
     """Claims with a proven loss; `""` for the mean over domains."""
     adjusted: Mapping[str, float] | None = None
-    pooled: Pooled | None = None
+    mean: MeanReading | None = None
     problems: tuple[str, ...] = ()
     undecided: tuple[str, ...] = ()
     missing: tuple[tuple[str, str], ...] = ()
     """(domain, sentence) where the baseline has nothing to plan with."""
+
+    @property
+    def pooled(self) -> Pooled | None:
+        """The mean over domains, where it was taken."""
+        return self.mean.pooled if self.mean else None
 
     @property
     def code(self) -> int:
@@ -131,21 +142,22 @@ class Ruling:
 def decide(case: Case, frozen: Plan, evidence: Sequence[Evidence]) -> Ruling:
     """Apply the policy to the evidence; only complete claims can be lost."""
     policy = case.policy
-    pooled, p_pool = _pool(frozen, evidence)
+    mean = _mean(case, frozen, evidence)
     tested = [e for e in evidence if e.plan.can_fail]
     names = [*(e.plan.claim.id for e in tested), _POOL]
-    adjusted = dict(zip(names, holm([*(e.p_loss for e in tested), p_pool]), strict=True))
+    p_values = [*(e.p_loss for e in tested), mean.p_loss if mean else 1.0]
+    adjusted = dict(zip(names, holm(p_values), strict=True))
     lost = {e.plan.claim.id for e in tested if e.usable and _alone(e)}
-    if pooled is not None and pooled.large:
+    if mean is not None and mean.pooled.large:
         lost.add(_POOL)
     failed = tuple(n for n in names if n in lost and adjusted[n] <= policy.alpha_fail)
     missing = _missing(case, frozen)
     return Ruling(
         failed=failed,
         adjusted=adjusted,
-        pooled=pooled,
+        mean=mean,
         problems=tuple(_problems(evidence)),
-        undecided=(*_lacks(missing, evidence), *_undecided(case, frozen, evidence, pooled)),
+        undecided=(*_lacks(missing, evidence), *_undecided(case, frozen, evidence, mean)),
         missing=missing,
     )
 
@@ -154,15 +166,20 @@ def _alone(found: Evidence) -> bool:
     return found.decision is not None and found.decision.verdict == "fail"
 
 
-def _pool(frozen: Plan, evidence: Sequence[Evidence]) -> tuple[Pooled | None, float]:
-    """The mean over domains and its p; the p is 1 where a tested domain is not complete."""
+def _mean(case: Case, frozen: Plan, evidence: Sequence[Evidence]) -> MeanReading | None:
+    """The mean over domains; None where a tested domain is not complete, or too little was read."""
     tested = [e for e in evidence if e.plan.can_fail]
     if not tested or not all(e.usable for e in tested):
-        return None, 1.0
+        return None
+    if case.looks and all(e.reading for e in tested):
+        return mean_reading(
+            case.looks, [e.plan.claim for e in tested], case.baseline, case.candidate
+        )
     values = [(e.plan.claim.domain, e.decision.delta, e.decision.se) for e in tested if e.decision]
     pooled = pool_domains(*domain_means(values, frozen.shared))
-    looks = LOOKS if any(e.stopped for e in tested) else 1
-    return pooled, min(1.0, pooled.p_loss * looks)
+    p_loss = min(1.0, pooled.p_loss * (LOOKS if any(e.stopped for e in tested) else 1))
+    excluded = mean_harm_p(pooled, case.policy.mean_harm) <= case.policy.alpha_pass
+    return MeanReading(TENTHS, pooled, p_loss, failed=False, harmless=excluded)
 
 
 def _problems(evidence: Sequence[Evidence]) -> Iterator[str]:
@@ -190,7 +207,7 @@ def _lacks(missing: Sequence[tuple[str, str]], evidence: Sequence[Evidence]) -> 
 
 
 def _undecided(
-    case: Case, frozen: Plan, evidence: Sequence[Evidence], pooled: Pooled | None
+    case: Case, frozen: Plan, evidence: Sequence[Evidence], mean: MeanReading | None
 ) -> Iterator[str]:
     """Why this cannot be green although nothing is proven lost, a sentence each."""
     policy = case.policy
@@ -208,8 +225,10 @@ def _undecided(
             "A side was stopped before its last item, which can prove a loss but not its absence; "
             "complete it with the same `waterbed eval` command."
         )
+    elif case.looks and not (mean and mean.settled):
+        yield "The mean over domains was not read far enough; run the same gate again, it resumes."
     if policy.name != "harm":
-        yield from _unproven(policy, frozen, evidence, pooled)
+        yield from _unproven(policy, frozen, evidence, mean)
 
 
 def _cut_short(case: Case, frozen: Plan) -> Iterator[str]:
@@ -226,7 +245,7 @@ def _cut_short(case: Case, frozen: Plan) -> Iterator[str]:
 
 
 def _unproven(
-    policy: Policy, frozen: Plan, evidence: Sequence[Evidence], pooled: Pooled | None
+    policy: Policy, frozen: Plan, evidence: Sequence[Evidence], mean: MeanReading | None
 ) -> Iterator[str]:
     """What `release` and `strict` demand beyond `harm`."""
     strict = policy.name == "strict"
@@ -242,7 +261,7 @@ def _unproven(
             yield f"{name} is critical and the baseline has none of it; evaluate it on both sides."
     if strict and not any(c.gating for c in frozen.claims):
         yield "No domain has the items to PASS, so `strict` cannot be satisfied; evaluate more."
-    if pooled is None or mean_harm_p(pooled, policy.mean_harm) > policy.alpha_pass:
+    if mean is None or not mean.harmless:
         yield f"A mean loss of {100 * policy.mean_harm:g} points over the domains is not excluded."
 
 
@@ -251,6 +270,7 @@ def _verdict(
 ) -> Verdict:
     """The record, with the policy's mapping of exit code 3 applied."""
     policy, code = case.policy, ruling.code
+    early = early_stop(case.looks, evidence, case.candidate) if case.looks else None
     mapped = {"fail": 1, "warn": 0, "pass": 0, None: 3}[policy.inconclusive] if code == 3 else code
     made = [str(run.manifest.get("created", "")) for run in case.sides.values()]
     return Verdict(
@@ -264,14 +284,15 @@ def _verdict(
         target=case.target,
         family_size=frozen.family_size if frozen else 0,
         domain_list=_domain_list(case, frozen, evidence, ruling),
-        pooled=_pooled_verdict(policy, frozen, ruling) if frozen else None,
+        pooled=_pooled_verdict(case, frozen, ruling) if frozen else None,
         differences=(*case.differences.refusals, *case.differences.notes),
-        warnings=tuple(_warnings(case, evidence, ruling)),
+        warnings=(*([early.sentence] if early else []), *_warnings(case, evidence, ruling)),
         problems=ruling.problems,
         command=command_of(case.baseline, case.candidate, policy, case.target, case.suites),
         created=max(made),
         version=__version__,
         waterbed=waterbed_of(evidence, case.target, policy.alpha_fail),
+        early=early,
     )
 
 
@@ -325,21 +346,22 @@ def _domain_list(
     return tuple(sorted(records, key=lambda d: DOMAINS.index(d.domain)))
 
 
-def _pooled_verdict(policy: Policy, frozen: Plan, ruling: Ruling) -> PooledVerdict:
-    pooled = ruling.pooled
+def _pooled_verdict(case: Case, frozen: Plan, ruling: Ruling) -> PooledVerdict:
+    mean, pooled = ruling.mean, ruling.pooled
     adjusted = (ruling.adjusted or {}).get(_POOL) if pooled else None
     spot, sentence = frozen.pooled_blind_spot, words.pooled_sentence(pooled, adjusted)
-    if pooled is None:
+    if mean is None or pooled is None:
         return PooledVerdict("inconclusive", None, None, None, None, None, None, spot, sentence)
-    excluded = mean_harm_p(pooled, policy.mean_harm) <= policy.alpha_pass
-    badge: Badge = "fail" if _POOL in ruling.failed else "pass" if excluded else "inconclusive"
+    badge: Badge = "fail" if _POOL in ruling.failed else "inconclusive"
+    if mean.harmless and badge != "fail":
+        badge = "pass"
     return PooledVerdict(
         badge=badge,
         delta=pooled.delta,
         se=pooled.se,
         low=pooled.low,
         high=pooled.high,
-        p_loss=pooled.p_loss,
+        p_loss=mean.p_loss if case.looks else pooled.p_loss,
         p_holm=adjusted,
         blind_spot=spot,
         sentence=sentence,

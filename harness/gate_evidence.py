@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .comparability import RunLike
+from .gate_looks import ClaimReading, Looks, available, read_claim
 from .gate_plan import ClaimPlan, Plan
 from .gate_units import unit_pairs
 from .pairing import PairedClaim, pair, shortfall, uneven
@@ -18,8 +20,11 @@ from .policy import Policy
 from .statistics.decision import Decision, decide
 from .statistics.tango import EXACT_ITEMS
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 #: A Run that was stopped at one of ten looks: levels are divided by ten (Bonferroni), which is valid
-#: whatever rule stopped it. The place where the boundary of a group-sequential gate will be read.
+#: whatever rule stopped it. Where this very gate stopped it, its own boundaries hold (gate_looks.py).
 LOOKS = 10
 
 
@@ -36,7 +41,9 @@ class Evidence:
     missing: str
     """Which tasks a side lacks, or empty."""
     stopped: bool
-    """Whether a side was stopped before its last item."""
+    """Whether a side was stopped before its last item, by no rule that decided this claim."""
+    reading: ClaimReading | None = None
+    """Where a live gate stood on it; what is compared are the items up to there."""
 
     @property
     def p_loss(self) -> float:
@@ -66,6 +73,7 @@ def gather(
     baseline: RunLike,
     candidate: RunLike,
     policy: Policy,
+    looks: Looks | None = None,
 ) -> tuple[Evidence, ...]:
     """Read both sides' scores and judge each planned claim by itself.
 
@@ -75,6 +83,7 @@ def gather(
         baseline: the reference Run.
         candidate: the Run under test.
         policy: see policy.py.
+        looks: by which a live gate asked the candidate, if it did.
 
     Raises:
         DataError: a score table cannot be used.
@@ -97,10 +106,33 @@ def gather(
         own = paired[plan.claim.id]
         missing = lacks.get(plan.claim.domain, "")
         stopped = not prefixes.isdisjoint(plan.claim.tasks)
-        trouble = "" if missing else " ".join(_troubles(own, gaps, prefixes, policy))
         decision = decision_of(own, plan.margin, policy, LOOKS if stopped else 1)
-        found.append(Evidence(plan, own, decision, trouble, missing, stopped))
+        reading = None
+        if looks and not missing and plan.claim.id in looks.claims:
+            reading = _reading(looks, plan, scores, policy)
+        if looks and reading:
+            own = _up_to(looks, plan, scores, reading.tenth)
+            decision, stopped = reading.decision, not reading.stop
+        trouble = "" if missing else " ".join(_troubles(own, gaps, prefixes, policy))
+        found.append(Evidence(plan, own, decision, trouble, missing, stopped, reading))
     return tuple(found)
+
+
+def _reading(
+    looks: Looks, plan: ClaimPlan, scores: Mapping[str, pd.DataFrame], policy: Policy
+) -> ClaimReading | None:
+    """Where the live gate stood on one claim, from the tenths that the candidate has wholly."""
+    have = available(looks, scores["candidate"])
+    tenth = min(have[task] for task in plan.claim.tasks)
+    own = _up_to(looks, plan, scores, tenth)
+    return read_claim(looks, looks.claims[plan.claim.id], own, tenth, policy)
+
+
+def _up_to(
+    looks: Looks, plan: ClaimPlan, scores: Mapping[str, pd.DataFrame], tenth: int
+) -> PairedClaim:
+    old, new = (looks.within(scores[side], tenth) for side in ("baseline", "candidate"))
+    return pair([plan.claim], old, new)[plan.claim.id]
 
 
 def lacking(domains: Mapping[str, str], sides: Mapping[str, RunLike]) -> dict[str, str]:

@@ -14,10 +14,19 @@ from typing import Any
 from . import gate_words as words
 from .comparability import RunLike
 from .gate_evidence import LOOKS, Evidence, decision_of
+from .gate_looks import TENTHS, Looks
 from .pairing import PairedClaim
 from .policy import Policy
 from .statistics.decision import Decision
-from .verdict import Badge, Comparison, DomainVerdict, Side, TaskVerdict
+from .verdict import (
+    Badge,
+    ClaimStop,
+    Comparison,
+    DomainVerdict,
+    EarlyStop,
+    Side,
+    TaskVerdict,
+)
 
 _SETTINGS = (
     "kind",
@@ -111,6 +120,40 @@ def domain_verdict(
     )
 
 
+def early_stop(looks: Looks, evidence: Sequence[Evidence], candidate: RunLike) -> EarlyStop:
+    """What was read, by which boundaries, and what was saved."""
+    present = candidate.scores()[["task", "sample_id"]].drop_duplicates()
+    planned = sum(cuts[-1] for cuts in looks.cuts.values())
+    read = int(present["task"].isin(list(looks.cuts)).sum())
+    cost = candidate.manifest.get("cost") or {}
+    tokens = sum(int(cost.get(key) or 0) for key in ("prompt_tokens", "completion_tokens"))
+    saved = round(tokens / max(1, len(present)) * (planned - read))
+    claims = tuple(
+        ClaimStop(
+            id=e.reading.looks.id,
+            tenths=e.reading.looks.tenths,
+            units=e.reading.looks.units,
+            bounds_pass=e.reading.looks.plan.bounds_pass,
+            bounds_fail=e.reading.looks.plan.bounds_fail,
+            decided_at=e.reading.tenth,
+        )
+        for e in evidence
+        if e.reading
+    )
+    return EarlyStop(
+        frame=looks.id,
+        seed=int(candidate.manifest.get("seed") or 0),
+        spending=next(iter(looks.claims.values())).plan.spending,
+        claims=claims,
+        mean_tenths=looks.common,
+        mean_bounds=looks.bounds_fail,
+        items_planned=planned,
+        items_read=read,
+        tokens_saved=saved,
+        sentence=words.saved(read, planned, saved),
+    )
+
+
 def missing_verdict(id: str, sentence: str, margin: float, *, required: bool) -> DomainVerdict:
     """A domain of which the baseline has nothing."""
     return DomainVerdict(
@@ -181,5 +224,11 @@ def _badge(found: Evidence, *, failed: bool) -> Badge:
 
 def _flags(found: Evidence) -> tuple[str, ...]:
     own = found.decision.flags if found.decision and found.usable else ()
-    states = (("missing", found.missing), ("data", found.trouble), ("stopped", found.stopped))
+    early = found.reading is not None and found.reading.tenth < TENTHS and found.reading.stop
+    states = (
+        ("missing", found.missing),
+        ("data", found.trouble),
+        ("stopped", found.stopped),
+        ("stopped_early", early),
+    )
     return (*own, *found.plan.flags, *(name for name, holds in states if holds))

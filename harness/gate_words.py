@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 
 from .gate_evidence import Evidence
+from .gate_looks import TENTHS
 from .gate_plan import ClaimPlan, Plan
 from .gate_units import sampling
 from .policy import Policy
@@ -51,7 +52,28 @@ def domain_sentence(found: Evidence, *, failed: bool, adjusted: float | None, fa
             f"INCONCLUSIVE: {estimate(found.decision)}; a loss if this were the only claim, but not "
             f"among {family} (Holm p {p})."
         )
-    return " ".join(filter(None, [said, _unit(found), _sampled(found)]))
+    return " ".join(filter(None, [said, _unit(found), _sampled(found), _early(found)]))
+
+
+def saved(read: int, planned: int, tokens: int) -> str:
+    """What a live gate did not have to ask."""
+    if read >= planned:
+        return f"All {planned} items were needed."
+    return (
+        f"Stopped early: {read} of {planned} items were enough ({planned - read} items and about "
+        f"{tokens} tokens saved)."
+    )
+
+
+def _early(found: Evidence) -> str:
+    reading = found.reading
+    if reading is None or not reading.stop or reading.tenth == TENTHS:
+        return ""
+    whole = reading.looks.plan.items
+    return (
+        f"Decided after {found.paired.n} of {whole} items; where one stops early, the estimate "
+        "exaggerates."
+    )
 
 
 def _unit(found: Evidence) -> str:

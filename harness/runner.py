@@ -42,10 +42,12 @@ Progress = Callable[[int, int], None]
 def hash_order(task: Task, items: Iterable[Sample], seed: int) -> list[Sample]:
     """Items in an order that says nothing about them (gate statistics b.1)."""
 
-    def place(item: Sample) -> str:
-        return hashlib.sha256(f"{seed}|{task.version}|{item.id}".encode()).hexdigest()
+    return sorted(items, key=lambda item: hash_place(seed, task.version, item.id))
 
-    return sorted(items, key=place)
+
+def hash_place(seed: int, version: str, sample_id: str) -> str:
+    """What the hash order sorts by."""
+    return hashlib.sha256(f"{seed}|{version}|{sample_id}".encode()).hexdigest()
 
 
 def _unwatched(done: int, total: int) -> None:

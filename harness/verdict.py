@@ -155,6 +155,42 @@ class WaterbedVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimStop:
+    """By which boundaries one claim was looked at, and where it was decided."""
+
+    id: str
+    tenths: tuple[int, ...]
+    """After which tenths of the items it was to be looked at."""
+    units: tuple[int, ...]
+    """Units there, as planned."""
+    bounds_pass: tuple[float, ...]
+    bounds_fail: tuple[float, ...]
+    decided_at: int
+    """The tenth whose figures this verdict shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyStop:
+    """What a live gate saved, and the frame that makes its verdict repeatable."""
+
+    frame: str
+    """Hash of everything that could change a decision, fixed before the candidate answered."""
+    seed: int
+    """Of the order of the items."""
+    spending: str
+    """How the error rates are spent over the looks."""
+    claims: tuple[ClaimStop, ...]
+    mean_tenths: tuple[int, ...]
+    """Where the mean over domains was to be read."""
+    mean_bounds: tuple[float, ...]
+    items_planned: int
+    items_read: int
+    tokens_saved: int
+    """Estimated: the candidate's tokens an item, for the items that were not asked."""
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """Everything a gate says."""
 
@@ -184,6 +220,8 @@ class Verdict:
     version: str = ""
     waterbed: WaterbedVerdict | None = None
     """None where no target was declared, or none that was tested."""
+    early: EarlyStop | None = None
+    """None where all items were asked beforehand."""
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -236,13 +274,14 @@ def _clean(value: Any) -> Any:
 
 
 def _verdict(data: dict[str, Any]) -> Verdict:
-    pooled, waterbed = data["pooled"], data.get("waterbed")
+    pooled, waterbed, early = data["pooled"], data.get("waterbed"), data.get("early")
     rest = {
         "baseline": Side(**data["baseline"]),
         "candidate": Side(**data["candidate"]),
         "domain_list": tuple(_domain(d) for d in data["domain_list"]),
         "pooled": PooledVerdict(**pooled) if pooled else None,
         "waterbed": _waterbed(waterbed) if waterbed else None,
+        "early": _early(early) if early else None,
     }
     tuples = {k: tuple(data[k]) for k in ("differences", "warnings", "problems")}
     return Verdict(**{**data, **rest, **tuples})
@@ -251,6 +290,15 @@ def _verdict(data: dict[str, Any]) -> Verdict:
 def _waterbed(data: dict[str, Any]) -> WaterbedVerdict:
     names = {key: tuple(data[key]) for key in ("gainers", "losers")}
     return WaterbedVerdict(**{**data, **names})
+
+
+def _early(data: dict[str, Any]) -> EarlyStop:
+    claims = tuple(ClaimStop(**{k: _frozen(v) for k, v in c.items()}) for c in data["claims"])
+    return EarlyStop(**{**{k: _frozen(v) for k, v in data.items()}, "claims": claims})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _domain(data: dict[str, Any]) -> DomainVerdict:

@@ -42,6 +42,9 @@ def gate(
     batch_size: Batch = None,
     threads: Threads = None,
     limit: Limit = None,
+    early_stop: Annotated[
+        bool, typer.Option(help="Ask a candidate no more items than the verdict needs.")
+    ] = True,
     json_: Annotated[bool, typer.Option("--json", help="Print verdict.json.")] = False,
 ) -> None:
     """Gate a candidate: 0 no harm shown, 1 regression, 2 usage, 3 inconclusive, 4 data trouble."""
@@ -57,7 +60,8 @@ def gate(
     sides = Sides(where, names, options, limit)
     old = sides.open("baseline", baseline)
     _write_plan(where, old, rules, target, names)
-    new = sides.open("candidate", candidate)
+    watched = Watched(old, rules, target) if early_stop else None
+    new = sides.open("candidate", candidate, watched)
     verdict = gate_runs(old, new, rules, target=target, suites=names or None)
     file = Path(policy) if policy and Path(policy).is_file() else None
     page = write_outputs(verdict, old, new, where, file)
@@ -72,6 +76,15 @@ def gate(
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """By which gate a candidate is stopped early."""
+
+    baseline: Run
+    policy: Policy
+    target: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Sides:
     """Opens either side: a Run as it is, a checkpoint by evaluating it."""
 
@@ -80,7 +93,7 @@ class Sides:
     options: Mapping[str, Any]
     limit: int | None
 
-    def open(self, side: str, given: str) -> Run:
+    def open(self, side: str, given: str, watched: Watched | None = None) -> Run:
         """The Run of one side.
 
         Raises:
@@ -88,6 +101,7 @@ class Sides:
         """
         from ..api import evaluate
         from ..checkpoints import open_checkpoint
+        from ..gate_live import evaluate_live
         from ..run import MANIFEST, Run
 
         path = Path(given)
@@ -105,6 +119,18 @@ class Sides:
             )
         checkpoint = open_checkpoint(given)
         with progress(f"eval {side} {path.name}") as update:
+            if watched:
+                return evaluate_live(
+                    watched.baseline,
+                    checkpoint,
+                    watched.policy,
+                    self.suites,
+                    self.out / side,
+                    target=watched.target,
+                    options=self.options,
+                    limit=self.limit,
+                    progress=update,
+                )
             return evaluate(
                 checkpoint,
                 self.suites,
