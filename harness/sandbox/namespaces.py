@@ -25,7 +25,14 @@ _OWN = (
     | kernel.CLONE_NEWNS
 )
 _NO_EXECUTABLES = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-SCRATCH = "/tmp"
+
+
+def scratch_folder(paths: list[str]) -> str:
+    """Where samples may write: /tmp, or /scratch where the interpreter itself lies below /tmp.
+
+    A file system mounted over /tmp would hide a virtual environment that lies there.
+    """
+    return "/scratch" if any(f"{path}/".startswith("/tmp/") for path in paths) else "/tmp"
 
 
 def enter(staging: str, paths: list[str], uid: int | None) -> int:
@@ -45,6 +52,7 @@ def enter(staging: str, paths: list[str], uid: int | None) -> int:
         kernel.unshare(kernel.CLONE_NEWNS)
         _build_root(staging, paths)
         become(uid)
+    scratch = scratch_folder(paths)
     outer = os.getuid(), os.getgid()
     kernel.unshare(_OWN)
     _map_ids(proc, *outer)
@@ -55,7 +63,7 @@ def enter(staging: str, paths: list[str], uid: int | None) -> int:
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     namespace = os.open("self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
     os.close(proc)
-    mount_scratch(1 << 20, 1 << 20, 64)
+    mount_scratch(scratch, 1 << 20, 1 << 20, 64)
     return namespace
 
 
@@ -66,15 +74,15 @@ def fork_inside(namespace: int) -> int:
     return os.fork()
 
 
-def own_scratch(limits: dict[str, Any]) -> None:
-    """In the child: file systems of its own for /tmp and /dev/shm, gone when it is."""
+def own_scratch(scratch: str, limits: dict[str, Any]) -> None:
+    """In the child: file systems of its own for `scratch` and /dev/shm, gone when it is."""
     kernel.unshare(kernel.CLONE_NEWNS)
-    mount_scratch(limits["disk_bytes"], limits["shm_bytes"], limits["inodes"])
+    mount_scratch(scratch, limits["disk_bytes"], limits["shm_bytes"], limits["inodes"])
 
 
-def mount_scratch(disk_bytes: int, shm_bytes: int, inodes: int) -> None:
-    """Mount an empty /tmp and /dev/shm of bounded size over what is there."""
-    for path, size in ((SCRATCH, disk_bytes), ("/dev/shm", shm_bytes)):
+def mount_scratch(scratch: str, disk_bytes: int, shm_bytes: int, inodes: int) -> None:
+    """Mount an empty `scratch` and /dev/shm of bounded size over what is there."""
+    for path, size in ((scratch, disk_bytes), ("/dev/shm", shm_bytes)):
         options = f"size={size},nr_inodes={inodes},mode=0700"
         kernel.mount("tmpfs", path, "tmpfs", _NO_EXECUTABLES, options)
 
@@ -105,8 +113,8 @@ def _build_root(staging: str, paths: list[str]) -> None:
         os.makedirs(target, exist_ok=True)
         kernel.mount(path, target, None, kernel.MS_BIND | kernel.MS_REC)
         kernel.make_read_only(target)
-    for folder in ("/dev/shm", SCRATCH):
-        os.makedirs(staging + folder)
+    for folder in ("/dev/shm", scratch_folder(paths)):
+        os.makedirs(staging + folder, exist_ok=True)
     for device in DEVICES:
         os.close(os.open(staging + device, os.O_CREAT | os.O_WRONLY, 0o600))
         kernel.mount(device, staging + device, None, kernel.MS_BIND)

@@ -47,11 +47,11 @@ class Namespaces:
     """L3. `disposable` children (candidates) get namespaces of their own; checkers share."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self.scratch = namespaces.SCRATCH
+        paths = needed_paths(config["packages"])
+        self.scratch = namespaces.scratch_folder(paths)
         self.kept: list[int] = []
         self._disposable = config["role"] == "candidate"
         self._shared_tasks = _shared_tasks(config["uid"], os.uname().release)
-        paths = needed_paths(config["packages"])
         self._namespace = namespaces.enter(config["folder"], paths, config["uid"])
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         network = landlock.network_ruleset()
@@ -66,7 +66,7 @@ class Namespaces:
 
     def confine(self, limits: dict[str, Any], fork: bool) -> None:
         if self._disposable:
-            namespaces.own_scratch(limits)
+            namespaces.own_scratch(self.scratch, limits)
         os.chdir(self.scratch)
         os.setsid()
         set_limits(limits, fork, self._shared_tasks)

@@ -92,7 +92,8 @@ def test_every_built_in_task_fills_its_card() -> None:
     for found in tasks.all().values():
         if not found.factory.__module__.startswith("waterbed_user"):
             card = found.card
-            assert card.measures and card.source and card.licence, found.name
+            assert card.measures and card.source, found.name
+            assert card.licence or "user's file" in card.source, found.name
             assert card.verified.startswith(("against ", "unverified: ")), found.name
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from waterbed.harness import sandbox
-from waterbed.harness.sandbox import kernel, scratch, seccomp
+from waterbed.harness.sandbox import kernel, namespaces, scratch, seccomp
 from waterbed.harness.sandbox.checker import same_output
 from waterbed.harness.sandbox.syscalls import NUMBERS, SPECIAL, ZYGOTE
 
@@ -158,3 +158,13 @@ def test_output_is_compared_line_by_line_with_lengths_first(
 def test_a_struct_handed_to_the_kernel_has_the_size_it_expects() -> None:
     assert ctypes.sizeof(ctypes.c_void_p) == 8
     assert len(kernel._CAPABILITY_HEADER) == 8
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"),
+    [("/usr/lib/python3", "/tmp"), ("/tmp/venv/lib", "/scratch"), ("/tmpfiles/venv", "/tmp")],
+)
+def test_an_interpreter_below_tmp_is_not_hidden_by_the_scratch_folder(
+    path: str, folder: str
+) -> None:
+    assert namespaces.scratch_folder(["/lib", path]) == folder
