@@ -16,6 +16,7 @@ from typing import Any
 
 from .. import __version__
 from . import gate_words as words
+from . import waivers
 from .comparability import (
     Differences,
     RunLike,
@@ -31,7 +32,7 @@ from .gate_plan import Plan, domain_means, gating_tasks, plan, verified
 from .gate_prompts import with_prompts
 from .gate_record import command_of, domain_verdict, early_stop, missing_verdict, side_of
 from .gate_waterbed import waterbed_of
-from .policy import Policy
+from .policy import Policy, Waiver
 from .records import DOMAINS
 from .statistics.families import POOLED_LOSS, Pooled, holm, mean_harm_p, pool_domains
 from .verdict import Badge, DomainVerdict, PooledVerdict, Verdict
@@ -125,6 +126,8 @@ class Ruling:
     undecided: tuple[str, ...] = ()
     missing: tuple[tuple[str, str], ...] = ()
     """(domain, sentence) where the baseline has nothing to plan with."""
+    waived: tuple[tuple[str, Waiver], ...] = ()
+    """Claims with a proven loss that somebody answers for."""
 
     @property
     def pooled(self) -> Pooled | None:
@@ -150,7 +153,8 @@ def decide(case: Case, frozen: Plan, evidence: Sequence[Evidence]) -> Ruling:
     lost = {e.plan.claim.id for e in tested if e.usable and _alone(e)}
     if mean is not None and mean.pooled.large:
         lost.add(_POOL)
-    failed = tuple(n for n in names if n in lost and adjusted[n] <= policy.alpha_fail)
+    proven = (n for n in names if n in lost and adjusted[n] <= policy.alpha_fail)
+    failed, waived = waivers.apply(proven, policy.waivers)
     missing = _missing(case, frozen)
     return Ruling(
         failed=failed,
@@ -159,6 +163,7 @@ def decide(case: Case, frozen: Plan, evidence: Sequence[Evidence]) -> Ruling:
         problems=tuple(_problems(evidence)),
         undecided=(*_lacks(missing, evidence), *_undecided(case, frozen, evidence, mean)),
         missing=missing,
+        waived=waived,
     )
 
 
@@ -167,8 +172,14 @@ def _alone(found: Evidence) -> bool:
 
 
 def _mean(case: Case, frozen: Plan, evidence: Sequence[Evidence]) -> MeanReading | None:
-    """The mean over domains; None where a tested domain is not complete, or too little was read."""
-    tested = [e for e in evidence if e.plan.can_fail]
+    """The mean over domains; None where a tested domain is not complete, or too little was read.
+
+    A waived claim has no part in it, or its loss would come back through the mean.
+    """
+    given = case.policy.waivers
+    tested = [
+        e for e in evidence if e.plan.can_fail and not waivers.waiver_of(e.plan.claim.id, given)
+    ]
     if not tested or not all(e.usable for e in tested):
         return None
     if case.looks and all(e.reading for e in tested):
@@ -276,7 +287,7 @@ def _verdict(
     return Verdict(
         outcome=_outcome(code),
         exit_code=mapped,
-        headline=_headline(code, policy),
+        headline=_headline(code, policy, waived=bool(ruling.waived)),
         sentence=_sentence(case, frozen, evidence, ruling),
         baseline=side_of(case.baseline, tuple(case.domains)),
         candidate=side_of(case.candidate, tuple(case.domains)),
@@ -300,15 +311,18 @@ def _outcome(code: int) -> Badge:
     return "pass" if code == 0 else "fail" if code == 1 else "inconclusive"
 
 
-def _headline(code: int, policy: Policy) -> str:
-    green = "NO HARM SHOWN" if policy.name == "harm" else "PASS"
+def _headline(code: int, policy: Policy, *, waived: bool) -> str:
+    harm = "NO NEW HARM SHOWN" if waived else "NO HARM SHOWN"
+    green = harm if policy.name == "harm" else "PASS, WITH A WAIVER" if waived else "PASS"
     return {0: green, 1: "REGRESSION", 3: "INCONCLUSIVE", 4: "INVALID"}[code]
 
 
 def _sentence(case: Case, frozen: Plan | None, evidence: Sequence[Evidence], ruling: Ruling) -> str:
     if ruling.code == 0 and frozen:
         harm = case.policy.name == "harm"
-        return words.no_harm(frozen) if harm else words.excluded(frozen, case.policy)
+        green = words.no_harm(frozen) if harm else words.excluded(frozen, case.policy)
+        known = "; ".join(waivers.warning(*each) for each in ruling.waived)
+        return f"Apart from a waived loss ({known}): {green}" if known else green
     if ruling.code != 1:
         reasons = ruling.problems or ruling.undecided
         more = f" ({len(reasons) - 1} more reasons.)" if len(reasons) > 1 else ""
@@ -330,7 +344,7 @@ def _domain_list(
     records = [
         domain_verdict(
             found,
-            failed=found.plan.claim.id in ruling.failed,
+            failed=found.plan.claim.id in {*ruling.failed, *dict(ruling.waived)},
             adjusted=adjusted.get(found.plan.claim.id) if found.usable else None,
             family=frozen.family_size if frozen else 0,
             tasks=case.entries,
@@ -373,6 +387,7 @@ def _warnings(case: Case, evidence: Sequence[Evidence], ruling: Ruling) -> Itera
         yield "Inconclusive, let through by the policy (inconclusive: warn)."
     if ruling.code in (1, 4):
         yield from ruling.undecided
+    yield from (f"{waivers.warning(*each)}." for each in ruling.waived)
     if case.differences.refusals:
         yield "Made differently, compared because the policy only warns (on_difference: warn)."
     for name, task in case.entries.items():

@@ -197,7 +197,7 @@ class Verdict:
     outcome: Badge
     exit_code: int
     headline: str
-    """`NO HARM SHOWN`, `PASS`, `REGRESSION`, `INCONCLUSIVE` or `INVALID`."""
+    """`NO HARM SHOWN`, `PASS` (both with a word on waivers), `REGRESSION`, `INCONCLUSIVE`, `INVALID`."""
     sentence: str
     """One sentence why; first line everywhere."""
     baseline: Side

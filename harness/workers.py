@@ -77,7 +77,9 @@ class Worker:
             except WaterbedError as error:
                 self.arrivals.put(Failed(error))
                 return
-            except Exception as error:  # reported as the backend's fault
+            except (
+                BaseException
+            ) as error:  # reported as the backend's fault, or the runner would wait
                 failure = BackendError(
                     f"The backend {self.backend.describe().get('name', '?')} failed with "
                     f"{type(error).__name__}: {error}; run the same command again, it resumes."

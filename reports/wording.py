@@ -19,7 +19,9 @@ BADGES = {
 #: Headline -> tone of the page; a headline that is not listed reads as undecided.
 _TONES = {
     "NO HARM SHOWN": "pass",
+    "NO NEW HARM SHOWN": "pass",
     "PASS": "pass",
+    "PASS, WITH A WAIVER": "pass",
     "REGRESSION": "fail",
     "INCONCLUSIVE": "inconclusive",
     "INVALID": "invalid",

@@ -43,8 +43,9 @@ def gate(
     threads: Threads = None,
     limit: Limit = None,
     early_stop: Annotated[
-        bool, typer.Option(help="Ask a candidate no more items than the verdict needs.")
-    ] = True,
+        bool,
+        typer.Option("--early-stop", help="Ask a checkpoint no more items than the verdict needs."),
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print verdict.json.")] = False,
 ) -> None:
     """Gate a candidate: 0 no harm shown, 1 regression, 2 usage, 3 inconclusive, 4 data trouble."""
@@ -60,6 +61,8 @@ def gate(
     sides = Sides(where, names, options, limit)
     old = sides.open("baseline", baseline)
     _write_plan(where, old, rules, target, names)
+    if early_stop and rules.waivers:
+        raise UsageError("A policy with waivers cannot stop early; leave out --early-stop.")
     watched = Watched(old, rules, target) if early_stop else None
     new = sides.open("candidate", candidate, watched)
     verdict = gate_runs(old, new, rules, target=target, suites=names or None)

@@ -133,6 +133,17 @@ def test_a_backend_that_breaks_down_ends_the_run_but_loses_no_answer(
     assert len(reread) == 25
 
 
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_a_backend_that_tries_to_leave_is_a_failure_not_a_silence(
+    toys: dict[str, Task], error: type[BaseException]
+) -> None:
+    def leaves(prompt: str) -> str:
+        raise error
+
+    with pytest.raises(BackendError, match=error.__name__):
+        Runner({"candidate": FakeBackend(leaves)}).run([plan(toys["toy/sums"])])
+
+
 def test_a_resumed_run_asks_only_for_what_is_missing(toys: dict[str, Task], tmp_path: Path) -> None:
     task = toys["toy/dialogue"]
     path = tmp_path / "answers.jsonl"
