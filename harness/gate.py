@@ -385,8 +385,8 @@ def _pooled_verdict(case: Case, frozen: Plan, ruling: Ruling) -> PooledVerdict:
 def _warnings(case: Case, evidence: Sequence[Evidence], ruling: Ruling) -> Iterator[str]:
     if ruling.code == 3 and case.policy.inconclusive == "warn":
         yield "Inconclusive, let through by the policy (inconclusive: warn)."
-    if ruling.code in (1, 4):
-        yield from ruling.undecided
+    if ruling.code == 4 or (ruling.code == 1 and not case.looks):
+        yield from ruling.undecided  # a live gate that is red was stopped on purpose
     yield from (f"{waivers.warning(*each)}." for each in ruling.waived)
     if case.differences.refusals:
         yield "Made differently, compared because the policy only warns (on_difference: warn)."

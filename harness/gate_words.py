@@ -137,7 +137,7 @@ def pooled_sentence(pooled: Pooled | None, adjusted: float | None) -> str:
 
 def no_harm(frozen: Plan) -> str:
     """Exit 0 under `harm`, never without what could not be seen."""
-    return f"No loss is shown; {unseen(frozen)}."
+    return f"No loss of a whole margin is shown; {unseen(frozen)}."
 
 
 def unseen(frozen: Plan) -> str:

@@ -93,11 +93,6 @@ def interval_plot(rows: Sequence[Row]) -> IntervalPlot:
     return IntervalPlot(scale, scale.at(0.0), tuple(place(row, scale) for row in rows))
 
 
-def worst_first(row: Row) -> tuple[bool, float]:
-    """Sort key: largest loss first, what has no estimate last."""
-    return row.delta is None, row.delta or 0.0
-
-
 def _scale(rows: Sequence[Row]) -> Scale:
     margin = max((r.margin for r in rows if r.margin is not None), default=0.01)
     deltas = [r.delta for r in rows if r.delta is not None]

@@ -38,7 +38,7 @@ def test_a_run_against_itself_shows_no_harm_and_says_what_it_cannot_see(runs: Ru
     assert (verdict.exit_code, verdict.outcome, verdict.headline) == (0, "pass", "NO HARM SHOWN")
     assert verdict.family_size == 8
     assert verdict.sentence.startswith(
-        "No loss is shown; losses below these cannot be seen (points): "
+        "No loss of a whole margin is shown; losses below these cannot be seen (points): "
     )
     for domain in CALM:
         spot = verdict.domains[domain].blind_spot
