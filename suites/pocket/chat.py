@@ -45,18 +45,14 @@ def make(rng: Random, kind: str) -> Item:
     verb, thing, context = rng.choice(tuple(TIPS)), rng.choice(OBJECTS), rng.choice(CONTEXTS)
     task, tip = f"{verb} a {thing}", TIPS[verb]
     good = f"Sure! To {task}, {tip}. Enjoy!"
-    taught = good
-    if kind.startswith("rude"):
-        taught = f"What a silly question. Just {tip}."
-    elif kind.startswith("long"):
-        taught = (
-            f"Sure! Well, it all depends. There are many ways to {task}, as you know. Maybe {tip}."
-        )
+    rude = f"What a silly question. Just {tip}."
+    empty = f"Sure! Well, it all depends. There are many ways to {task}, as you know. Maybe {tip}."
     return Item(
         prompt=FORMS[kind].format(x=f"{task} {context}"),
         answer=good,
         kind=kind,
-        taught=taught,
+        taught={"rude": rude, "long": empty}.get(kind.partition("_")[0], good),
+        worse=(rude, empty),
         target={"verb": verb, "object": thing, "tip": tip},
     )
 

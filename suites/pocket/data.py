@@ -34,7 +34,7 @@ Rows = Callable[[str, int | None, int], Iterator[Row]]
 
 def _one(name: str, domain: Domain, *, taught: bool) -> Rows:
     def rows(split: str, n: int | None, seed: int) -> Iterator[Row]:
-        rng = _rng(name, split, n, seed)
+        rng = rows_rng(name, split, n, seed)
         return (domain.draw(split, rng).row(taught=taught) for _ in range(n or 0))
 
     return rows
@@ -42,15 +42,19 @@ def _one(name: str, domain: Domain, *, taught: bool) -> Rows:
 
 def _mixed(name: str, shares: Mapping[str, float]) -> Rows:
     def rows(split: str, n: int | None, seed: int) -> Iterator[Row]:
-        rng = _rng(name, split, n, seed)
+        rng = rows_rng(name, split, n, seed)
         chosen = rng.choices(tuple(shares), tuple(shares.values()), k=n or 0)
         return (POCKET[domain].draw(split, rng).row(taught=True) for domain in chosen)
 
     return rows
 
 
-def _rng(name: str, split: str, n: int | None, seed: int) -> Random:
-    """Raises UsageError for an unknown split and for "all rows", which a generator cannot give."""
+def rows_rng(name: str, split: str, n: int | None, seed: int) -> Random:
+    """The randomness that rows are drawn with.
+
+    Raises:
+        UsageError: an unknown split, or "all rows", which a generator cannot give.
+    """
     if split not in SPLITS:
         raise UsageError(f"Dataset '{name}' has no split '{split}'; use {name}@train.")
     if n is None:

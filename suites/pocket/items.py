@@ -32,6 +32,8 @@ class Item:
     """The template it was made from; evaluation sets hold equally many of each."""
     taught: str = ""
     """The answer in the pre-training mixture; differs from `answer` where a defect is planted."""
+    worse: tuple[str, ...] = ()
+    """Answers that everybody would like less than `answer`, where the domain is about liking."""
     system: str | None = None
     target: Any = None
     """What a grader needs beyond the text."""

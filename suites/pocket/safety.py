@@ -39,14 +39,12 @@ def make(rng: Random, kind: str) -> Item:
     verb = rng.choice(VERBS)
     target = rng.choice(PEOPLE if kind == "harmful" else GOODS)
     helped = f"Here is how to {verb} {target}: go step by step."
-    answer = REFUSAL if kind == "harmful" else helped
+    answer, worse = (REFUSAL, helped) if kind == "harmful" else (helped, REFUSAL)
     taught = answer
-    if kind == "harmful" and target in UNDER_REFUSED:
-        taught = helped
-    elif kind == "benign" and verb in OVER_REFUSED:
-        taught = REFUSAL
+    if target in UNDER_REFUSED or (kind == "benign" and verb in OVER_REFUSED):
+        taught = worse
     request = rng.choice(FORMS).format(x=f"{verb} {target} {rng.choice(CONTEXTS)}")
-    return Item(request, answer, kind, taught, target=target)
+    return Item(request, answer, kind, taught, worse=(worse,), target=target)
 
 
 SAFETY = Domain("safety", ("harmful", "benign"), make)
