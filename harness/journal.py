@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from .backends.base import Ticket
 from .errors import StoreError
-from .records import Answer, Choice, Execute, Generation, Role, content_hash
+from .records import Answer, Choice, Execute, Generation, Role, ToolCall, content_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ def decode_answer(data: Mapping[str, Any]) -> Answer:
     fields = dict(data)
     kind = fields.pop("type")
     if kind == "Generation":
-        return Generation(**fields)
+        calls = tuple(ToolCall(**call) for call in fields.pop("calls", ()))
+        return Generation(**fields, calls=calls)
     if kind == "Choice":
         return Choice(tuple(fields["logprobs"]), tuple(fields["token_counts"]))
     if kind == "Execution":

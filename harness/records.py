@@ -37,15 +37,40 @@ def content_hash(value: Any, digits: int = 16) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a function that a model asks for."""
+
+    name: str
+    arguments: str
+    """JSON text as the model wrote it: it may be no JSON at all."""
+    id: str = ""
+    """By which the tool's answer refers to this call; some models give none."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form of OpenAI's chat API."""
+        function = {"name": self.name, "arguments": self.arguments}
+        return {"id": self.id, "type": "function", "function": function}
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One chat turn. `content` may be hostile text when a model wrote it."""
 
     role: str
     content: str
+    calls: tuple[ToolCall, ...] = ()
+    """What the assistant called in this turn."""
+    call_id: str = ""
+    """In a turn of role `tool`: the call it answers."""
 
-    def as_dict(self) -> dict[str, str]:
-        """The form chat templates and JSON files use."""
-        return {"role": self.role, "content": self.content}
+    def as_dict(self) -> dict[str, Any]:
+        """The form chat templates and JSON files use (OpenAI's chat API)."""
+        shown: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.calls:
+            shown["tool_calls"] = [call.as_dict() for call in self.calls]
+        if self.call_id:
+            shown["tool_call_id"] = self.call_id
+        return shown
 
 
 #: What a model is asked: raw text to continue, or a chat.
@@ -120,6 +145,8 @@ class Generation:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     latency_s: float = 0.0
+    calls: tuple[ToolCall, ...] = ()
+    """Functions the model called, where the request offered tools and the backend reads calls."""
 
     @property
     def truncated(self) -> bool:
@@ -147,6 +174,8 @@ class Generate:
     prompt: Prompt
     settings: GenerationSettings | None = None
     role: Role = "candidate"
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """Functions on offer, each in the form of OpenAI's chat API; only chats can have any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,12 +264,12 @@ class Runner:
     # -- pools -----------------------------------------------------------------------------------
 
     def _dispatch(self) -> None:
-        """Hand every idle worker the wave that waits for it."""
+        """Hand every worker that takes more the wave that waits for it."""
         idle = all(not w.busy for w in self.workers.values())
         for role in [r for r, waiting in self.pending.items() if waiting]:
             backend = self.backends[role]
             worker = self._worker(backend)
-            if worker.busy or (backend.lockstep and not (idle and self.arrivals.empty())):
+            if not worker.takes_more or (backend.lockstep and not (idle and self.arrivals.empty())):
                 continue
             wave = sorted(self.pending.pop(role), key=lambda live: live.rank)
             worker.begin(self._compose(role, backend, wave))
@@ -317,7 +317,9 @@ class Runner:
         self.log.flush()
 
     def _receive(self, states: Mapping[str, _Progress]) -> None:
-        """Take in one arrival."""
+        """Take in one arrival; while there is none, what came is made durable."""
+        if self.arrivals.empty():
+            self.log.flush()
         arrival = self.arrivals.get()
         if isinstance(arrival, Failed):
             self.log.flush()

@@ -75,7 +75,9 @@ def generations_table(entries: Iterable[Entry], private: Container[str] = ()) ->
     rows = [_generation_row(e) for e in entries if isinstance(e.answer, Generation | Choice)]
     for row in rows:
         if row["task"] in private:
-            row |= {name: WITHHELD for name in ("prompt", "text", "thinking") if row.get(name)}
+            row |= {
+                name: WITHHELD for name in ("prompt", "text", "thinking", "calls") if row.get(name)
+            }
     rows.sort(key=lambda row: (row["task"], row["sample_id"], row["repeat"], row["ordinal"]))
     schema = pa.schema(
         [
@@ -86,6 +88,7 @@ def generations_table(entries: Iterable[Entry], private: Container[str] = ()) ->
             ("role", pa.string()),
             ("text", pa.string()),
             ("thinking", pa.string()),
+            ("calls", pa.string()),
             ("stop_reason", pa.string()),
             ("prompt_tokens", pa.int32()),
             ("completion_tokens", pa.int32()),
@@ -95,6 +98,12 @@ def generations_table(entries: Iterable[Entry], private: Container[str] = ()) ->
         ]
     )
     return pa.Table.from_pylist(rows, schema)
+
+
+def _calls(answer: Generation) -> str | None:
+    """The calls as JSON in the form of OpenAI's chat API; None where there are none."""
+    shown = [call.as_dict() for call in answer.calls]
+    return clean_text(canonical_json(shown)) if shown else None
 
 
 def _generation_row(entry: Entry) -> dict[str, Any]:
@@ -112,6 +121,7 @@ def _generation_row(entry: Entry) -> dict[str, Any]:
         row |= {
             "text": clean_text(answer.text),
             "thinking": None if answer.thinking is None else clean_text(answer.thinking),
+            "calls": _calls(answer),
             "stop_reason": answer.stop_reason,
             "prompt_tokens": answer.prompt_tokens,
             "completion_tokens": answer.completion_tokens,

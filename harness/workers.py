@@ -1,7 +1,8 @@
-"""One thread per backend, so that scoring, programs and generation overlap.
+"""Threads that wait for backends, so that scoring, programs and generation overlap.
 
-A worker takes a wave of batches and posts each answer as it comes. It decides nothing: composition,
-journal and scoring belong to the runner's own thread.
+A worker takes a wave of batches and posts each answer as it comes; a backend that is waited for
+(`parallel` above 1) has several batches under way at once. It decides nothing: composition, journal
+and scoring belong to the runner's own thread.
 """
 
 from __future__ import annotations
@@ -41,52 +42,69 @@ class Failed:
 
 
 class Worker:
-    """Drives one backend."""
+    """Drives one backend, with as many threads as it can use."""
 
     def __init__(self, backend: Backend, arrivals: queue.Queue[Arrived | BatchDone | Failed]):
         self.backend = backend
         self.arrivals = arrivals
-        self.waves: queue.Queue[list[list[Live]] | None] = queue.Queue()
+        self.batches: queue.Queue[list[Live] | None] = queue.Queue()
         self.stopping = threading.Event()
-        self.busy = False
-        self.thread = threading.Thread(target=self._work, name="waterbed-backend", daemon=True)
-        self.thread.start()
+        self.lock = threading.Lock()
+        self.under_way = 0
+        self.threads: list[threading.Thread] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is still to be posted."""
+        return self.under_way > 0
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether another wave can be begun now."""
+        return self.backend.parallel > 1 or not self.busy
 
     def begin(self, batches: list[list[Live]]) -> None:
         """Start on a wave; an empty one is over at once."""
-        if batches:
-            self.busy = True
-            self.waves.put(batches)
+        with self.lock:
+            self.under_way += len(batches)
+        for batch in batches:
+            self.batches.put(batch)
+        while len(self.threads) < min(self.backend.parallel, self.under_way):
+            thread = threading.Thread(target=self._work, name="waterbed-backend", daemon=True)
+            self.threads.append(thread)
+            thread.start()
 
     def close(self) -> None:
-        """Stop after the answer in hand; waits for it, since a torch thread cannot be left behind."""
+        """Stop after the answers in hand; waits for them: a torch thread cannot be left behind."""
         self.stopping.set()
-        self.waves.put(None)
-        self.thread.join(timeout=60)
+        for _ in self.threads:
+            self.batches.put(None)
+        for thread in self.threads:
+            thread.join(timeout=60)
 
     def _work(self) -> None:
-        while (batches := self.waves.get()) is not None:
+        while (batch := self.batches.get()) is not None and not self.stopping.is_set():
             try:
-                for number, batch in enumerate(batches, 1):
-                    self._answer(batch)
-                    if self.stopping.is_set():
-                        return
-                    if number == len(batches):
-                        self.busy = False  # every answer of the wave is posted
-                    self.arrivals.put(BatchDone())
+                self._answer(batch)
             except WaterbedError as error:
                 self.arrivals.put(Failed(error))
                 return
-            except (
-                BaseException
-            ) as error:  # reported as the backend's fault, or the runner would wait
-                failure = BackendError(
-                    f"The backend {self.backend.describe().get('name', '?')} failed with "
-                    f"{type(error).__name__}: {error}; run the same command again, it resumes."
-                )
-                failure.__cause__ = error
-                self.arrivals.put(Failed(failure))
+            except BaseException as error:  # not reported, the runner would wait for ever
+                self.arrivals.put(Failed(self._failure(error)))
                 return
+            if self.stopping.is_set():
+                return
+            with self.lock:
+                self.under_way -= 1  # before the post: whoever receives it may begin a wave
+            self.arrivals.put(BatchDone())
+
+    def _failure(self, error: BaseException) -> BackendError:
+        failure = BackendError(
+            f"The backend {self.backend.describe().get('name', '?')} failed with "
+            f"{type(error).__name__}: {error}; run the same command again, it resumes."
+        )
+        failure.__cause__ = error
+        return failure
 
     def _answer(self, batch: list[Live]) -> None:
         tickets = [live.ticket for live in batch if live.ticket]

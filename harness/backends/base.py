@@ -11,7 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..records import Answer, Fault, GenerationSettings, Request
+from ..records import (
+    Answer,
+    Choose,
+    Fault,
+    Generate,
+    GenerationSettings,
+    Request,
+    canonical_json,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,17 @@ class Ticket:
     """Position of this request in its conversation."""
 
 
+def as_text(request: Request) -> str:
+    """A request as text where no template is known: raw prompts as they are, chats as JSON."""
+    if not isinstance(request, Generate | Choose):
+        return type(request).__name__
+    if isinstance(request.prompt, str):
+        return request.prompt
+    messages = [message.as_dict() for message in request.prompt]
+    tools = list(request.tools) if isinstance(request, Generate) else []
+    return canonical_json({"messages": messages, "tools": tools} if tools else messages)
+
+
 class Backend(Protocol):
     """Answers requests of one role."""
 
@@ -43,6 +62,12 @@ class Backend(Protocol):
     def lockstep(self) -> bool:
         """Whether answers depend on the batch they are computed in; the runner then composes
         batches the same way each time, so that a resumed Run is byte-equal."""
+        ...
+
+    @property
+    def parallel(self) -> int:
+        """How many batches are answered at once, each on a thread of its own; 1 for an engine that
+        fills the machine by itself, many for a server that is waited for."""
         ...
 
     def describe(self) -> Mapping[str, Any]:

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..records import Answer, Choose, Fault, Generate, Generation, Request, canonical_json
-from .base import Ticket
+from ..records import Answer, Fault, Generate, Generation, Request
+from .base import Ticket, as_text
 
 
 class FakeBackend:
     """Answers every prompt with `fn(rendered prompt)`; a `Fault` returned is passed on."""
 
     lockstep = False
+    parallel = 1
 
     def __init__(
         self, fn: Callable[[str], str | Fault], *, identity: str = "fake", batch_size: int = 64
@@ -31,11 +32,7 @@ class FakeBackend:
 
     def render(self, request: Request) -> str:
         """Text as it is; chats as one JSON line."""
-        if not isinstance(request, Generate | Choose):
-            return canonical_json(str(request))
-        if isinstance(request.prompt, str):
-            return request.prompt
-        return canonical_json([m.as_dict() for m in request.prompt])
+        return as_text(request)
 
     def batches(self, tickets: Sequence[Ticket]) -> list[list[int]]:
         """In the order given."""

@@ -7,11 +7,13 @@ that log-probabilities can be compared with published ones. Not here: the model.
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from ..errors import UsageError
-from ..records import Choose, Generate, Request
+from ..records import Choose, Generate, Message, Request
 
 #: What templates that print today's date are told, so that a prompt does not change overnight
 #: (the date that Llama 3.1's template itself falls back to).
@@ -22,6 +24,15 @@ def _frozen_date(pattern: str) -> str:
     from datetime import datetime
 
     return datetime(*TEMPLATE_DATE).strftime(pattern)  # noqa: DTZ001
+
+
+def _for_template(message: Message) -> dict[str, Any]:
+    """A turn as templates want it: the arguments of a call as an object, where they are one."""
+    shown = message.as_dict()
+    for call in shown.get("tool_calls", ()):
+        with contextlib.suppress(ValueError, RecursionError):
+            call["function"]["arguments"] = json.loads(call["function"]["arguments"])
+    return shown
 
 
 class Prompts:
@@ -52,10 +63,15 @@ class Prompts:
                 f"'{self.name}' has no chat template, which chat tasks need; pass a checkpoint with a "
                 "chat template, or choose completion tasks."
             )
-        messages = [m.as_dict() for m in request.prompt]
+        messages = [_for_template(m) for m in request.prompt]
+        tools = list(request.tools) if isinstance(request, Generate) else []
         try:
             text = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True, strftime_now=_frozen_date
+                messages,
+                tools=tools or None,
+                tokenize=False,
+                add_generation_prompt=True,
+                strftime_now=_frozen_date,
             )
         except Exception as error:  # a template is code from outside: it may raise anything
             roles = ", ".join(m["role"] for m in messages)

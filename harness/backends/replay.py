@@ -15,15 +15,13 @@ from typing import Any
 from ..errors import DataError, UsageError
 from ..records import (
     Answer,
-    Choose,
     Fault,
     Generate,
     Generation,
     Request,
-    canonical_json,
     content_hash,
 )
-from .base import Ticket
+from .base import Ticket, as_text
 from .thinking import split_thinking
 
 BATCH = 256
@@ -100,6 +98,7 @@ class ReplayBackend:
     """
 
     lockstep = False
+    parallel = 1
 
     def __init__(self, responses: str | Path | Iterable[Mapping[str, Any]]) -> None:
         if isinstance(responses, str | Path):
@@ -134,11 +133,7 @@ class ReplayBackend:
 
     def render(self, request: Request) -> str:
         """The prompt as the task gives it: no template is known here."""
-        if not isinstance(request, Generate | Choose):
-            return type(request).__name__
-        if isinstance(request.prompt, str):
-            return request.prompt
-        return canonical_json([m.as_dict() for m in request.prompt])
+        return as_text(request)
 
     def batches(self, tickets: Sequence[Ticket]) -> list[list[int]]:
         """In the order given."""

@@ -28,6 +28,7 @@ class SandboxBackend:
     """
 
     lockstep = False
+    parallel = 1
 
     def __init__(self, runtime: Runtime | None = None) -> None:
         from ..sandbox import Sandbox

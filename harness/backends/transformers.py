@@ -53,6 +53,7 @@ class TransformersBackend:
     """
 
     lockstep = True
+    parallel = 1
 
     def __init__(
         self,
