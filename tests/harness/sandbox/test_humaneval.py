@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import pytest
 
 from waterbed.harness.sandbox import Call, Limits, Program, Sandbox
 
-#: Completion variants by name, as the recorded verdicts describe them.
+#: Completion variants by name, as the recorded verdicts describe them. `no_indent` is known from the
+#: recorded messages, which name the line of each syntax error; `os_exit_try` from its recorded
+#: time-out, for the reference takes a process that vanished for one; `trailing_junk_after_stop` must
+#: begin with a stop string and pass.
 VARIANTS = {
     "empty": lambda problem: "",
     "pass_stmt": lambda problem: "    pass\n",
@@ -24,6 +28,11 @@ VARIANTS = {
     "infinite_loop": lambda problem: "    while True:\n        pass\n",
     "sys_exit": lambda problem: "    import sys\n    sys.exit(0)\n",
     "input_stdin": lambda problem: "    return input()\n",
+    "no_indent": lambda problem: textwrap.dedent(_solution(problem)),
+    "trailing_junk_after_stop": lambda problem: _solution(problem) + "\nprint('junk')\n# junk\n",
+    "os_exit_try": lambda problem: (
+        "    import os\n    try:\n        os._exit(0)\n    except BaseException:\n        pass\n"
+    ),
 }
 
 
@@ -60,7 +69,9 @@ def test_recorded_verdicts_of_variants_are_reproduced(
     path = Path(os.environ.get("WATERBED_VECTORS", "/nowhere")) / "humaneval.json"
     if not path.exists():
         pytest.skip("no humaneval.json under WATERBED_VECTORS")
-    verdicts = json.loads(path.read_text())["variants"][variant]
+    recorded = json.loads(path.read_text())["variants"]
+    assert set(recorded) == set(VARIANTS)
+    verdicts = recorded[variant]
     asked = [problem for problem in problems if problem["task_id"] in verdicts]
     wall_s = 1.0 if variant == "infinite_loop" else 10.0
     programs = [_program(problem, VARIANTS[variant](problem), wall_s) for problem in asked]
@@ -71,3 +82,4 @@ def test_recorded_verdicts_of_variants_are_reproduced(
         or execution.outcome == "sandbox_error"
     }
     assert disagreements == {}
+    assert len(asked) == len(verdicts) > 0
