@@ -1,9 +1,15 @@
 """Fixtures for every test: the pocket base, trained once a machine and kept in the cache folder."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from waterbed.harness.checkpoints import Checkpoint
 from waterbed.suites.pocket.base import base_checkpoint
+
+# What tests and benchmarks simulate alike lies beside the benchmarks, which run as scripts.
+sys.path.insert(0, str(Path(__file__).with_name("bench")))
 
 
 @pytest.fixture(scope="session")
