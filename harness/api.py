@@ -38,6 +38,7 @@ def evaluate(
     repeats: int | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
+    order_seed: int | None = None,
     looks: Mapping[str, Sequence[int]] | None = None,
     stop: Stop | None = None,
     cache: bool = True,
@@ -57,6 +58,7 @@ def evaluate(
         limit: only the first so many items of each task, in hash order.
         repeats: answers an item; default is the task's.
         settings: decoding settings that replace the tasks' own: max_tokens, temperature, top_p, stop.
+        order_seed: of the order of the items (and so of what `limit` leaves), where it is not `seed`.
         looks, stop: see runner.TaskPlan and runner.Runner.
         cache: share greedy answers with other Runs (never those of a Backend object).
         fresh: discard what is there.
@@ -65,7 +67,8 @@ def evaluate(
         UsageError, DataError, InstrumentError: see errors.py; what was answered is kept.
     """
     tasks = tuple(t.decoded(**(settings or {})) for t in resolve(suites))
-    plans = [_plan(t, limit, repeats, seed, (looks or {}).get(t.name, ())) for t in tasks]
+    order = seed if order_seed is None else order_seed
+    plans = [_plan(t, limit, repeats, order, (looks or {}).get(t.name, ())) for t in tasks]
     given = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
     out = Path(out)
     with contextlib.ExitStack() as opened:

@@ -4,7 +4,7 @@ Two Runs' stored answers, paired item by item: length, truncation, loops, repeti
 script, refusals, churn of the scores. Hard metrics follow the rules of a domain (a real change, and an
 estimate of at least the margin) and give p-values that may join a gate's Holm family; soft ones are
 corrected together (Benjamini-Hochberg, q = .10) and only warn; the rest is shown. Without an A/A run of the
-baseline (drift_noise.py) nothing gates or warns. Margins are proportions (a point is 0.01), those
+baseline (noise.py) nothing gates or warns. Margins are proportions (a point is 0.01), those
 of the length log ratios.
 
 Not here: entropy and KL to the baseline, which need the log-probabilities of the baseline's text, and
@@ -82,7 +82,7 @@ def measure_drift(
     Args:
         baseline: the reference.
         candidate: the Run under test.
-        noise: A/A figures of the baseline (drift_noise.load_aa); without them nothing counts.
+        noise: A/A figures of the baseline (noise.load_noise); without them nothing counts.
         tasks: the tasks to compare; default: all that both have.
         noise_source: where the A/A figures come from, for people.
         alpha: level of the intervals and of the hard metrics, before Holm's correction.

@@ -15,7 +15,7 @@ import typer
 
 from ... import __version__
 from ..errors import WaterbedError
-from . import demo, doctor, evaluate, gate, init, listing, plan, report
+from . import demo, doctor, evaluate, gate, init, listing, noise, plan, report
 
 app = typer.Typer(
     name="waterbed",
@@ -32,6 +32,7 @@ app.command("list")(listing.list_)
 app.command("plan")(plan.plan)
 app.command("eval")(evaluate.eval_)
 app.command("score")(evaluate.score)
+app.command("noise")(noise.noise)
 app.command("gate")(gate.gate)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
