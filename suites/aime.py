@@ -16,9 +16,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ..harness.datasets import read_jsonl
 from ..harness.errors import DataError
 from ..harness.folders import data_file
+from ..harness.jsonl import read_jsonl
 from ..harness.records import Generation, GenerationSettings, Prompt, Sample, Score, user
 from ..harness.tasks import Card, Metric, task
 from .math_answers import LONGEST, boxed, no_answer, plain_form

@@ -20,9 +20,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
-from ..harness.datasets import read_jsonl
 from ..harness.errors import DataError
 from ..harness.folders import data_file
+from ..harness.jsonl import read_jsonl
 from ..harness.records import Generation, GenerationSettings, Prompt, Sample, Score, user
 from ..harness.tasks import Card, Metric, task
 

@@ -13,9 +13,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ..harness.datasets import read_jsonl
 from ..harness.errors import DataError
 from ..harness.folders import data_file
+from ..harness.jsonl import read_jsonl
 from ..harness.records import (
     Conversation,
     Generation,

@@ -17,8 +17,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..harness.datasets import read_jsonl
 from ..harness.folders import data_file
+from ..harness.jsonl import read_jsonl
 from ..harness.records import Generation, GenerationSettings, Prompt, Sample, Score, user
 from ..harness.tasks import Card, Metric, task
 from .ifeval_rules import follows

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..harness.datasets import read_jsonl
 from ..harness.errors import DataError, UsageError
 from ..harness.folders import data_root
+from ..harness.jsonl import read_jsonl
 
 Row: TypeAlias = Mapping[str, Any]
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ..harness.datasets import read_jsonl
 from ..harness.errors import DataError, InstrumentError
 from ..harness.folders import data_file
+from ..harness.jsonl import read_jsonl
 from ..harness.records import Generation, GenerationSettings, Prompt, Sample, Score, user
 from ..harness.tasks import Card, Metric, task
 from .math_answers import LONGEST, equality, final_answer, full_form, no_answer

@@ -7,12 +7,12 @@ ids with a task's (the caller does, with `ids`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, UsageError
+from ..errors import DataError
+from ..jsonl import numbered_jsonl
 from ..records import (
     Answer,
     Fault,
@@ -34,25 +34,11 @@ def load_responses(path: str | Path) -> dict[tuple[str, int], str]:
         UsageError: there is no such file.
         DataError: a line is malformed or repeats another, or there is none; names file:line.
     """
-    try:
-        lines = Path(path).read_bytes().split(b"\n")
-    except OSError as error:
-        raise UsageError(
-            f"'{path}' cannot be read ({error.strerror}); pass a JSONL file."
-        ) from error
-    numbered = ((f"{path}:{n}", line) for n, line in enumerate(lines, 1) if line.strip())
-    return _collect((place, _parse(place, line)) for place, line in numbered) or _none(path)
+    return _collect(numbered_jsonl(path)) or _none(path)
 
 
 def _none(path: object) -> dict[tuple[str, int], str]:
     raise DataError(f"{path} holds no responses; write one {{id, response}} a line.")
-
-
-def _parse(place: str, line: bytes) -> Any:
-    try:
-        return json.loads(line.removeprefix(b"\xef\xbb\xbf"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{place}: not valid JSON ({error}); write one object a line.") from error
 
 
 def _collect(rows: Iterable[tuple[str, Any]]) -> dict[tuple[str, int], str]:

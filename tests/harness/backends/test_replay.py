@@ -39,7 +39,7 @@ def test_responses_are_found_by_id_and_repeat(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ("{not json", "not valid JSON"),
-        ("[1]", "expected an object"),
+        ("[1]", "expected a JSON object"),
         ('{"response": "x"}', "'id' must be text"),
         ('{"id": null, "response": "x"}', "'id' must be text"),
         ('{"id": true, "response": "x"}', "'id' must be text"),
@@ -75,7 +75,7 @@ def test_a_duplicate_names_both_lines(tmp_path: Path) -> None:
 def test_an_empty_file_and_a_missing_one_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no responses"):
         load_responses(written(tmp_path))
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="There is no file"):
         load_responses(tmp_path / "nowhere.jsonl")
 
 
