@@ -184,6 +184,21 @@ class Task:
             )
         return replace(self, factory=functools.partial(self.factory, items=items))
 
+    def variant(self, text: str) -> Task:
+        """The same benchmark set as `text` says, under the name `name@text`: other items, so another task.
+
+        Raises:
+            UsageError: the benchmark has nothing to set, or `text` is not how it is set.
+        """
+        own = getattr(self.factory, "func", self.factory)
+        if not hasattr(own, "variant"):
+            raise UsageError(
+                f"Suite '{self.name}' has no variants, so '@{text}' means nothing; write '{self.name}'."
+            )
+        chosen = functools.partial(self.factory, **own.variant(text))
+        card = replace(self.card, items=None)
+        return replace(self, name=f"{self.name}@{text}", factory=chosen, card=card)
+
 
 def _one_turn(body: SingleTurn, sample: Sample) -> Conversation:
     generation = yield Generate(body.prompt(sample))
@@ -247,9 +262,11 @@ def task(
 def resolve(names: Iterable[str]) -> tuple[Task, ...]:
     """The tasks that task names, group names and `file.py` paths stand for, each once, in order.
 
+    `name@text` is a task set in its own way, for example `livecodebench@2024-08-01..2025-01-31`.
+
     Raises:
         UnknownName: nothing is registered under a name.
-        UsageError: the selection is empty.
+        UsageError: the selection is empty, or a task cannot be set so.
     """
     chosen: dict[str, Task] = {}
     for name in names:
@@ -270,6 +287,9 @@ def _expand(name: str) -> Iterator[Task]:
         yield known[name]
     elif members:
         yield from members
+    elif "@" in name and name.partition("@")[0] in known:
+        own, _, text = name.partition("@")
+        yield known[own].variant(text)
     else:
         groups = {g for t in known.values() for g in t.groups}
         tasks.unknown(name, {*known, *groups}, "See `waterbed list suites`.")

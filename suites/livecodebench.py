@@ -5,9 +5,9 @@ A problem is a function to write (LeetCode: called with one JSON value a line) o
 standard output). Every test is a run of its own under a limit of 6 s, in the sandbox; the first that
 fails ends it. The code is what stands between the last two lines with a fence.
 
-Because contest dates are known, problems can be kept out that a model may have trained on:
-`LiveCodeBench(start="2024-08-01", end="2025-01-31")`, both days included, in a task of one's own; the
-task `livecodebench` takes all there are. Accuracy by month is among the extra figures.
+Because contest dates are known, problems can be kept out that a model may have trained on: the suite
+`livecodebench@2024-08-01..2025-01-31` has those of a window, both days included, and either day may be
+left out; `livecodebench` takes all there are. Accuracy by month is among the extra figures.
 
 Differences from the authors' runner: a script runs as a script instead of as a function, and a fresh
 process and object serve each test. Data: test*.jsonl (or Parquet) of code_generation_lite in
@@ -21,6 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from ..harness.errors import DataError, UsageError
 from ..harness.records import (
@@ -118,11 +119,26 @@ def _sample(row: Row, place: str) -> Sample:
     return Sample(text_of(row, "question_id", place), shown, target, about)
 
 
-def _day(text: str | None, default: date) -> date:
+def read_window(text: str) -> tuple[date, date]:
+    """The first and last day of `2024-08-01..2025-01-31`; a day left out sets no bound.
+
+    Raises:
+        UsageError: it is written otherwise, or ends before it begins.
+    """
+    start, dots, end = text.partition("..")
+    if not dots or not (start or end):
+        raise UsageError(f"'{text}' is no window of days; write 2024-08-01..2025-01-31.")
+    first, last = _day(start, date.min), _day(end, date.max)
+    if last < first:
+        raise UsageError(f"The window '{text}' ends before it begins; swap its days.")
+    return first, last
+
+
+def _day(text: str, default: date) -> date:
     try:
         return date.fromisoformat(text) if text else default
     except ValueError:
-        raise UsageError(f"'{text}' is no date like 2024-08-01; write it so.") from None
+        raise UsageError(f"'{text}' is no day like 2024-08-01; write it so.") from None
 
 
 @task(
@@ -144,25 +160,40 @@ class LiveCodeBench:
     """Contest problems of a window of days."""
 
     def __init__(
-        self, items: Path | None = None, *, start: str | None = None, end: str | None = None
+        self, items: Path | None = None, *, window: tuple[date, date] = (date.min, date.max)
     ) -> None:
         self.items = items
-        self.window = _day(start, date.min), _day(end, date.max)
+        self.window = window
+
+    @classmethod
+    def variant(cls, text: str) -> Mapping[str, Any]:
+        """What `livecodebench@text` sets: the window of days."""
+        return {"window": read_window(text)}
 
     def samples(self) -> Iterator[Sample]:
         """One sample a problem of the window.
 
         Raises:
-            UsageError: no file was named or found.
+            UsageError: no file was named or found, or none of its problems lies in the window.
             DataError: a row lacks a field.
         """
-        where = "test*.jsonl of huggingface.co/datasets/livecodebench/code_generation_lite"
+        days: list[str] = []
         first, last = (day.isoformat() for day in self.window)
+        for sample in self._all():
+            days.append(sample.metadata["date"])
+            if first <= days[-1] <= last:
+                yield sample
+        if days and not any(first <= day <= last for day in days):
+            raise UsageError(
+                f"None of the {len(days)} problems lies in {first}..{last}; they are from {min(days)} to "
+                f"{max(days)}."
+            )
+
+    def _all(self) -> Iterator[Sample]:
+        where = "test*.jsonl of huggingface.co/datasets/livecodebench/code_generation_lite"
         for file in [self.items] if self.items else find_files("livecodebench", "test", where):
             for number, row in enumerate(read_items(file), 1):
-                sample = _sample(row, f"{file}: problem {number}")
-                if first <= sample.metadata["date"] <= last:
-                    yield sample
+                yield _sample(row, f"{file}: problem {number}")
 
     def prompt(self, sample: Sample) -> Prompt:
         question, starter = sample.input["question"], sample.input["starter"]

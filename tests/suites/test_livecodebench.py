@@ -170,15 +170,42 @@ def test_a_window_keeps_both_of_its_days(tmp_path: Path) -> None:
     file = tmp_path / "problems.jsonl"
     file.write_text(json.dumps(SCRIPT) + "\n" + json.dumps(FUNCTION) + "\n")
 
-    def ids(**window: str) -> list[str]:
-        return [sample.id for sample in LiveCodeBench(file, **window).samples()]
+    def ids(suite: str) -> list[str]:
+        return [sample.id for sample in resolve([suite])[0].on(file).items]
 
-    assert ids() == ["mine_a", "3000"]
-    assert ids(start="2024-08-17", end="2024-08-17") == ["mine_a"]
-    assert ids(start="2024-08-18") == ["3000"]
-    assert ids(end="2024-08-31") == ["mine_a"]
-    with pytest.raises(UsageError, match="'August' is no date"):
-        LiveCodeBench(file, start="August")
+    assert ids("livecodebench") == ["mine_a", "3000"]
+    assert ids("livecodebench@2024-08-17..2024-08-17") == ["mine_a"]
+    assert ids("livecodebench@2024-08-18..") == ["3000"]
+    assert ids("livecodebench@..2024-08-31") == ["mine_a"]
+    with pytest.raises(UsageError, match=r"None of the 2 .* from 2024-08-17 to 2024-09-01"):
+        ids("livecodebench@2025-01-01..")
+
+
+def test_a_window_is_a_part_of_the_suites_name() -> None:
+    (task,) = resolve(["livecodebench@2024-08-01..2025-01-31"])
+    assert task.name == "livecodebench@2024-08-01..2025-01-31"
+    assert task.version == resolve(["livecodebench"])[0].version
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is no window"),
+        ("..", "is no window"),
+        ("2024-08-01", "is no window"),
+        ("August..", "'August' is no day"),
+        ("2024-08-01..2024-13-01", "'2024-13-01' is no day"),
+        ("2024-08-02..2024-08-01", "ends before it begins"),
+    ],
+)
+def test_a_bad_window_is_refused_in_a_sentence(text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        resolve([f"livecodebench@{text}"])
+
+
+def test_a_suite_with_nothing_to_set_has_no_variants() -> None:
+    with pytest.raises(UsageError, match="'gsm8k' has no variants"):
+        resolve(["gsm8k@2024"])
 
 
 def test_prompts_name_the_starter_code_or_standard_input(tmp_path: Path) -> None:
