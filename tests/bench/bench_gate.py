@@ -1,0 +1,134 @@
+"""Power and false alarms of this gate, of `nel gate`'s rule, of unpaired z and of fixed drops.
+
+    python tests/bench/bench_gate.py [ROUNDS]
+
+One table, shares of red and of green candidates in per cent with their Monte-Carlo standard errors:
+first on simulated suites of seven domains with known truths, then on real GSM8K answers of four
+models (WATERBED_DATA) whose losses are planted. Every rule sees the same candidates; the same rounds
+give the same table. Rounds: 1000; fewer for a quick look. Not here: how fast a gate is
+(bench_gate_time.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from gate_rules import OTHERS, Finals, StoredGate, Suite
+from simulated_suites import SEED, SUITE, TRUTHS, VOTES, Domain, Paths, draw_suite, live_exits
+
+from waterbed.harness.statistics.sequential import plan_looks
+
+ACCURACY = 0.75
+SOLUTIONS = Path(os.environ.get("WATERBED_DATA", "")) / "gsm8k" / "example_model_solutions.jsonl"
+MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
+MARGIN = 0.03
+Exits = dict[str, np.ndarray]
+
+
+def last(suite: Mapping[str, Paths], right: float) -> dict[str, Finals]:
+    """What was seen of a suite at its last item."""
+    return {
+        name: Finals(p.plan.items, p.total[:, -1], p.squares[:, -1], right, p.graded)
+        for name, p in suite.items()
+    }
+
+
+def judged(gate: StoredGate, paths: Mapping[str, Paths], right: float) -> Exits:
+    """Exit codes of every rule on the same candidates."""
+    finals: Suite = last(paths, right)
+    for r in range(2):
+        gate.check(finals, r)
+    ours = gate.exits(finals)
+    live = live_exits(paths, gate.gating)
+    return {
+        **ours,
+        **{f"{name}, live": live[name] for name in ours},
+        **{name: rule(finals) for name, rule in OTHERS.items()},
+    }
+
+
+def simulated(rounds: int) -> Iterator[tuple[str, Exits]]:
+    """The truths that the policies were chosen by."""
+    gate, votes = StoredGate(SUITE), StoredGate(VOTES)
+    for name, (truth, discordance) in TRUTHS.items():
+        yield name, judged(gate, draw_suite(truth, discordance, rounds), ACCURACY)
+        if name == "-2 everywhere":
+            drawn = draw_suite(truth, discordance, rounds, suite=VOTES)
+            plain = {n: Paths(p.plan, p.total, p.squares) for n, p in drawn.items()}
+            yield f"{name}, chat pass/fail", judged(votes, plain, ACCURACY)
+
+
+def verdicts() -> dict[str, np.ndarray]:
+    """The authors' own grades of four models on the 1319 problems."""
+    rows = [json.loads(line) for line in SOLUTIONS.read_text(encoding="utf-8").splitlines()]
+    return {m: np.array([float(row[m]["is_correct"]) for row in rows]) for m in MODELS}
+
+
+def exchanged(better: np.ndarray, worse: np.ndarray, loss: float, rounds: int) -> Paths:
+    """Two sides of real answers, of which the second is worse by `loss` on average.
+
+    Each problem's two answers are dealt to the sides by a coin, which makes no difference between
+    them; but on a random share of the problems the second side is always given the worse model's.
+    """
+    rng = np.random.default_rng(SEED)
+    d = rng.permuted(np.tile(worse - better, (rounds, 1)), axis=1)
+    share = loss / float((better - worse).mean())
+    coin = rng.choice([-1.0, 1.0], d.shape)
+    d = d * np.where(rng.random(d.shape) < share, 1.0, coin)
+    plan = plan_looks(d.shape[1], MARGIN, family=2)
+    at = np.array(plan.looks) - 1
+    return Paths(plan, d.cumsum(axis=1)[:, at], np.abs(d).cumsum(axis=1)[:, at])
+
+
+def recorded(rounds: int) -> Iterator[tuple[str, Exits]]:
+    """Real answers, no change and planted losses, for each two models."""
+    scores = verdicts()
+    gate = StoredGate({"math": Domain(len(scores[MODELS[0]]), MARGIN)})
+    for pair in combinations(sorted(MODELS, key=lambda m: -scores[m].mean()), 2):
+        better, worse = (scores[m] for m in pair)
+        flips = np.mean(better != worse)
+        for loss in (0.0, 0.02, 0.05):
+            if loss <= (better - worse).mean():
+                paths = {"math": exchanged(better, worse, loss, rounds)}
+                right = float((better.mean() + worse.mean()) / 2)
+                label = f"{100 * -loss:+.0f}" if loss else "no change"
+                short = " / ".join(m.replace("ication", "").replace("etuning", "e") for m in pair)
+                yield f"{label}, {short} ({100 * flips:.0f}% flip)", judged(gate, paths, right)
+
+
+def line(label: str, exits: Exits) -> str:
+    """One row of the table: red ± its error, green."""
+    cells = []
+    for codes in exits.values():
+        red, green = (codes == 1).mean(), (codes == 0).mean()
+        error = np.sqrt(red * (1 - red) / len(codes))
+        cells.append(f"{100 * red:.1f} ±{100 * error:.1f}, {100 * green:.1f}")
+    return f"| {label} | {' | '.join(cells)} |"
+
+
+def main(rounds: int) -> None:
+    print(f"Red ± standard error, and green, in per cent of {rounds} candidates; the rest is")
+    print(
+        "inconclusive. `live`: ten looks. Rules that know no third answer are green where not red."
+    )
+    headed = False
+    for label, exits in simulated(rounds):
+        if not headed:
+            print(f"| truth | {' | '.join(exits)} |\n|{'---|' * (len(exits) + 1)}")
+            headed = True
+        print(line(label, exits), flush=True)
+    if not SOLUTIONS.is_file():
+        print("WATERBED_DATA has no GSM8K solutions; real answers are left out")
+        return
+    for label, exits in recorded(rounds):
+        print(line(f"GSM8K {label}", exits), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
