@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ from .records import Answer, Fault
 
 if TYPE_CHECKING:
     from .runner import Live
+
+#: Longest wait for the batch in hand when a run ends early, in seconds.
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +79,17 @@ class Worker:
             thread.start()
 
     def close(self) -> None:
-        """Stop after the answers in hand; waits for them: a torch thread cannot be left behind."""
+        """Stop after the answers in hand.
+
+        Waits for an engine of this process, since a torch thread cannot be left behind, but not for
+        servers: closing the backend cuts those requests off.
+        """
         self.stopping.set()
         for _ in self.threads:
             self.batches.put(None)
+        end = time.monotonic() + (PATIENCE_S if self.backend.parallel == 1 else 1.0)
         for thread in self.threads:
-            thread.join(timeout=60)
+            thread.join(timeout=max(0.0, end - time.monotonic()))
 
     def _work(self) -> None:
         while (batch := self.batches.get()) is not None and not self.stopping.is_set():

@@ -50,6 +50,23 @@ def as_text(request: Request) -> str:
     return canonical_json({"messages": messages, "tools": tools} if tools else messages)
 
 
+def unreadable(ticket: Ticket) -> Fault | None:
+    """Why this request cannot be put to any model, if so."""
+    request = ticket.request
+    if not isinstance(request, Generate | Choose):
+        return Fault("backend_error", f"a model cannot answer {type(request).__name__}")
+    texts = [ticket.rendered]
+    if isinstance(request, Choose):
+        if not request.choices or not all(request.choices):
+            return Fault("backend_error", "an alternative is empty, which says nothing")
+        texts.extend(request.choices)
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        return Fault("backend_error", f"the prompt is no valid text: {error}")
+    return None
+
+
 class Backend(Protocol):
     """Answers requests of one role."""
 
