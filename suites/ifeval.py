@@ -87,14 +87,14 @@ _CARD = Card(
     ),
 )
 _METRICS = (Metric("prompt_strict"), Metric("prompt_loose", gated=False))
-_SETTINGS = GenerationSettings(max_tokens=1280)
+SETTINGS = GenerationSettings(max_tokens=1280)
 
 
 @task(
     "ifeval",
     domain="instruction",
     metrics=_METRICS,
-    settings=_SETTINGS,
+    settings=SETTINGS,
     groups=("core", "full"),
     card=_CARD,
 )
@@ -140,7 +140,7 @@ class IFEval:
     "ifeval-nopunkt",
     domain="instruction",
     metrics=_METRICS,
-    settings=_SETTINGS,
+    settings=SETTINGS,
     card=Card(
         measures="IFEval where Punkt's parameters are missing; sentence ends are found by a plain rule.",
         not_measures="The official figure: number_sentences and capital_word_frequency differ.",
