@@ -1,5 +1,8 @@
 """Loads a checkpoint folder into a Hugging Face model and tokenizer, and refuses what is not whole.
 
+Two kinds: language models, and reward models (a sequence classifier with one label). Transformers would
+load either as the other, with a head that was never trained; here the folder must say what it is.
+
 Safetensors only, nothing from the network, no code from the folder unless asked. Transformers fills
 missing weights with random numbers and only warns; here they are an error, as are weights that are not
 finite and a tokenizer that knows more tokens than the model.
@@ -7,6 +10,7 @@ finite and a tokenizer that knows more tokens than the model.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,20 +43,61 @@ class Loaded:
 
 
 def load(folder: Path, device: str, dtype: str, trust_remote_code: bool) -> Loaded:
-    """Load and check.
+    """Load a language model and check it.
 
     Raises:
         UsageError: no such device or dtype.
         CheckpointError: the folder cannot be evaluated as it is.
         BackendError: the weights do not fit the device.
     """
+    if _is_reward_model(folder):
+        raise CheckpointError(
+            f"'{folder}' is a reward model, not a language model, so it cannot answer; evaluate the "
+            "checkpoint that was trained with it, or score answers with it."
+        )
+    return _load(folder, device, dtype, trust_remote_code, "AutoModelForCausalLM")
+
+
+def load_reward_model(folder: Path, device: str, dtype: str, trust_remote_code: bool) -> Loaded:
+    """Load a sequence classifier with one label and check it.
+
+    Raises:
+        UsageError, CheckpointError, BackendError: see `load`; also for a language model.
+    """
+    if not _is_reward_model(folder):
+        raise CheckpointError(
+            f"'{folder}' is a language model, not a reward model, and has no trained reward head; "
+            "train one from it with the stage 'reward-model'."
+        )
+    loaded = _load(folder, device, dtype, trust_remote_code, "AutoModelForSequenceClassification")
+    if loaded.model.config.num_labels != 1:
+        raise CheckpointError(
+            f"'{folder}' is a classifier with {loaded.model.config.num_labels} labels; a reward model "
+            "has one."
+        )
+    return loaded
+
+
+def _is_reward_model(folder: Path) -> bool:
+    """Whether the config names a sequence classifier; a config that does not parse says no."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        names = config.get("architectures") or ()
+    except (OSError, ValueError, RecursionError, AttributeError):
+        return False  # the loader says what is wrong with it
+    return any(str(name).endswith("ForSequenceClassification") for name in names)
+
+
+def _load(
+    folder: Path, device: str, dtype: str, trust_remote_code: bool, auto_class: str
+) -> Loaded:
     options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
     with uncollected():
         target = find_device(device)
         number_type = _dtype(dtype, target)
         with _quiet():
             tokenizer = _tokenizer(folder, options)
-            model, report = _model(folder, {**options, "dtype": number_type})
+            model, report = _model(folder, auto_class, {**options, "dtype": number_type})
     missing = sorted(report["missing_keys"])
     if missing:
         raise CheckpointError(
@@ -129,14 +174,15 @@ def _tokenizer(folder: Path, options: dict[str, Any]) -> Any:
         ) from error
 
 
-def _model(folder: Path, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def _model(folder: Path, auto_class: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    kind = "causal language model" if "Causal" in auto_class else "sequence classifier"
     try:
-        model, report = import_transformers().AutoModelForCausalLM.from_pretrained(
+        model, report = getattr(import_transformers(), auto_class).from_pretrained(
             folder, use_safetensors=True, output_loading_info=True, **options
         )
     except Exception as error:  # likewise
         raise CheckpointError(
-            f"'{folder}' does not load as a causal language model ({_first_line(error)}); "
+            f"'{folder}' does not load as a {kind} ({_first_line(error)}); "
             "save it again with save_pretrained."
         ) from error
     return model, report
@@ -193,7 +239,7 @@ def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
     """Every token the checkpoint declares to end a text, in its generation config or tokenizer."""
     ends: set[int] = set()
     for declared in (
-        getattr(model.generation_config, "eos_token_id", None),
+        getattr(getattr(model, "generation_config", None), "eos_token_id", None),
         getattr(model.config, "eos_token_id", None),
         tokenizer.eos_token_id,
     ):
