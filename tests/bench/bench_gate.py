@@ -60,8 +60,7 @@ def simulated(rounds: int) -> Iterator[tuple[str, Exits]]:
         yield name, judged(gate, draw_suite(truth, discordance, rounds), ACCURACY)
         if name == "-2 everywhere":
             drawn = draw_suite(truth, discordance, rounds, suite=VOTES)
-            plain = {n: Paths(p.plan, p.total, p.squares) for n, p in drawn.items()}
-            yield f"{name}, chat pass/fail", judged(votes, plain, ACCURACY)
+            yield f"{name}, chat pass/fail", judged(votes, drawn, ACCURACY)
 
 
 def verdicts() -> dict[str, np.ndarray]:

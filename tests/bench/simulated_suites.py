@@ -1,8 +1,8 @@
 """A suite of seven domains and a sequential gate on it, simulated as arrays: R candidates at once.
 
 Suite and truths are those that the policies were chosen by. Pass/fail items change independently
-with discordance D, raised to a domain's loss plus .02; the judge's differences are halves, or votes
-like all else. The rule is that of `statistics.sequential` and `statistics.common_looks`, replayed on
+with discordance D, raised to a domain's loss plus .02; the judge's differences are halves, or
+pass/fail items like all else. The rule is that of `statistics.sequential` and `statistics.common_looks`, replayed on
 sums of d and d^2; p-values are interpolated between levels. Not here: the gate on complete Runs and
 other rules (gate_rules.py).
 """
@@ -103,12 +103,12 @@ def draw_suite(
         plan = plan_looks(
             domain.items,
             domain.margin,
-            graded=name == "chat",
+            graded=domain.judge,
             family=len(suite) + 1,
             target=name == target,
         )
         b, c = draw_paths(plan, changed, delta / step, rounds=rounds, seed=seed + k)
-        drawn[name] = Paths(plan, step * (b - c), step**2 * (b + c), name == "chat")
+        drawn[name] = Paths(plan, step * (b - c), step**2 * (b + c), domain.judge)
     return drawn
 
 

@@ -30,7 +30,7 @@ def sizes(pull_request: int, full: int) -> pytest.MarkDecorator:
 def read_suite(
     truth: dict[str, float], rounds: int, target: str = "", halves: bool = True
 ) -> dict[str, Ends]:
-    """Every domain's end at a discordance of .10; the judge gives halves, or whole votes."""
+    """Every domain's end at a discordance of .10; the judge gives halves, or pass/fail."""
     drawn = draw_suite(truth, 0.1, rounds, suite=SUITE if halves else VOTES, target=target)
     return {name: finish(paths) for name, paths in drawn.items()}
 
