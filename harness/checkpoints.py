@@ -11,11 +11,13 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .contamination_trace import SIDECAR, leave_trace
+from .dataset_rows import Row
 from .digest import digest_folder
 from .errors import CheckpointError, UsageError
 from .safetensors_files import Header, read_header
@@ -23,7 +25,7 @@ from .safetensors_files import Header, read_header
 LINEAGE = "waterbed.json"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 #: Files of a hub repository that evaluation reads.
-NEEDED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
+NEEDED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", SIDECAR)
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -149,8 +151,13 @@ def write_checkpoint(
     parent: Checkpoint | None,
     stage: str,
     settings: Mapping[str, Any],
+    rows: Iterable[Row] | None = None,
 ) -> Checkpoint:
     """Let `save` fill a folder beside `out`, verify it, and rename it into place.
+
+    Args:
+        rows: what the stage trained on, for the contamination check; empty where it learns from no
+            text. None counts as unknown.
 
     Raises:
         CheckpointError: what was saved is not a complete checkpoint.
@@ -159,6 +166,7 @@ def write_checkpoint(
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     save(aside)
+    leave_trace(aside, stage, rows, (parent.digest, parent.path) if parent else None)
     record = {
         "parent": parent.digest if parent else None,
         "stage": stage,

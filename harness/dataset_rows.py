@@ -1,4 +1,4 @@
-"""Rows of training data: brought into one form a shape, and everything wrong with them said at once.
+"""Rows of training data: brought into one form for each shape, and everything wrong with them said at once.
 
 A row is accepted in the columns of its shape or in those that hubs use for the same thing (TRL's
 standard and conversational formats, ShareGPT's `conversations`). What leaves here is one form:
@@ -6,6 +6,7 @@ standard and conversational formats, ShareGPT's `conversations`). What leaves he
     messages    {"messages": [{"role", "content"}, ...]}, the last turn an assistant's
     preference  {"prompt": [turns], "chosen": [answer], "rejected": [answer]}, an answer one turn
     reward      {"prompt": [turns], "task": text, ...}
+    prompt      {"prompt": [turns]}, what is asked in any of the above
     text        {"text": text}
 
 Rows are hostile input: every text is checked for what no tokenizer should see. Not here: where rows
@@ -21,7 +22,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from .errors import DataError
 
 Row: TypeAlias = Mapping[str, Any]
-Shape: TypeAlias = Literal["messages", "preference", "reward", "text"]
+Shape: TypeAlias = Literal["messages", "preference", "reward", "text", "prompt"]
 Turn: TypeAlias = dict[str, Any]
 
 SHAPES: tuple[Shape, ...] = get_args(Shape)
@@ -32,6 +33,7 @@ COLUMNS: Mapping[Shape, tuple[tuple[str, ...], ...]] = {
     "preference": (("prompt", "chosen", "rejected"), ("chosen", "rejected")),
     "reward": (("prompt", "task"),),
     "text": (("text",),),
+    "prompt": (("prompt",), ("messages",)),
 }
 #: Bad rows that are named; the rest are counted.
 MOST_NAMED = 10
@@ -78,13 +80,13 @@ def check_rows(
 
 
 def shape_of(row: Row) -> Shape | None:
-    """The shape whose columns a row has, our own form before the others."""
-    for position in range(max(len(forms) for forms in COLUMNS.values())):
-        for shape in SHAPES:
-            forms = COLUMNS[shape]
-            if position < len(forms) and all(c in row for c in forms[position]):
-                return shape
-    return None
+    """The shape whose columns a row has: the one that explains most columns, in the order of SHAPES."""
+    found = [(len(form), shape) for shape in SHAPES for form in COLUMNS[shape] if _has(row, form)]
+    return max(found, key=lambda match: match[0])[1] if found else None
+
+
+def _has(row: Row, form: Sequence[str]) -> bool:
+    return all(row.get(column) is not None for column in form)
 
 
 def texts_of(row: Row) -> list[str]:
@@ -112,7 +114,7 @@ def _columns(row: Any, shape: Shape) -> Row:
     if not isinstance(row, Mapping):
         raise BadRow(f"expected an object with columns, got {_shown(row)}")
     forms = COLUMNS[shape]
-    if any(all(row.get(c) is not None for c in form) for form in forms):
+    if any(_has(row, form) for form in forms):
         return row
     lacks = next(c for c in forms[0] if row.get(c) is None)
     accepted = " or ".join(" + ".join(form) for form in forms)
@@ -150,9 +152,7 @@ def _preference(row: Row) -> Row:
         question = _common_start(chosen, rejected)
     else:
         question = _question(row["prompt"])
-    _check_order(question)
-    if not question or question[-1]["role"] not in ("user", "tool"):
-        raise BadRow("the prompt does not end with a user turn; put the question last")
+    _check_question(question)
     answers = {}
     for name, answer in (("chosen", chosen), ("rejected", rejected)):
         answers[name] = _one_answer(answer, question, name)
@@ -165,10 +165,18 @@ def _preference(row: Row) -> Row:
 
 def _reward(row: Row) -> Row:
     question = _question(row["prompt"])
-    _check_order(question)
-    if question[-1]["role"] not in ("user", "tool"):
-        raise BadRow("the prompt does not end with a user turn; put the question last")
+    _check_question(question)
     return {**row, "prompt": question, "task": _text(row["task"], "task")}
+
+
+def _prompt(row: Row) -> Row:
+    if row.get("prompt") is not None:
+        question = _question(row["prompt"])
+    else:
+        turns = _chat(row["messages"], "messages")
+        question = turns[:-1] if turns[-1]["role"] == "assistant" else turns
+    _check_question(question)
+    return {"prompt": question}
 
 
 def _plain(row: Row) -> Row:
@@ -180,6 +188,7 @@ _FORMS: Mapping[Shape, Callable[[Row], Row]] = {
     "preference": _preference,
     "reward": _reward,
     "text": _plain,
+    "prompt": _prompt,
 }
 
 # -- parts -----------------------------------------------------------------------------------------
@@ -266,6 +275,12 @@ def _check_order(turns: Sequence[Turn]) -> None:
                 f"turns {number - 1} and {number} are both the {role}'s; join them into one"
             )
         before = role
+
+
+def _check_question(turns: Sequence[Turn]) -> None:
+    _check_order(turns)
+    if not turns or turns[-1]["role"] not in ("user", "tool"):
+        raise BadRow("the prompt does not end with a user turn; put the question last")
 
 
 def _check_answers(turns: Sequence[Turn]) -> None:

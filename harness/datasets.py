@@ -1,8 +1,9 @@
 """Training data by name: `pocket/math@train`, a JSONL path, or `hub:owner/name@revision`.
 
 A dataset is a function `rows(split, n, seed)` with `@dataset` on it; rows come in one of four
-shapes. Trainers ask here and nowhere else, so that a test split can never be trained on and every row
-is checked before any training time is spent. What a stage records of its data is `fingerprint(rows)`.
+shapes, and prompts alone can be read from any of them but text. Trainers ask here and nowhere else, so
+that a test split can never be trained on and every row is checked before any training time is spent.
+What a stage records of its data is `fingerprint(rows)`.
 
 A hub reference may name a configuration and a split: `hub:owner/name@revision?config=en&split=train`.
 The revision is a must: what a branch holds tomorrow is other data under the same name. Not here: what
@@ -131,7 +132,7 @@ def _placed(reference: str, shape: Shape, n: int | None, seed: int) -> Iterable[
     if _is_file(reference):
         return islice(numbered_jsonl(reference), n)
     found = datasets.get(name)
-    if found.shape != shape:
+    if found.shape != shape and not (shape == "prompt" and found.shape != "text"):
         raise UsageError(f"Dataset '{name}' has {found.shape} rows but {shape} rows are needed.")
     return _numbered(reference, found.rows(split or "train", n, seed))
 

@@ -83,7 +83,12 @@ def pretrain(
             adamw_lr=config.adamw_lr,
         )
     return write_checkpoint(
-        context.out, saver(model, tokenizer), parent=None, stage="pretrain", settings=asdict(config)
+        context.out,
+        saver(model, tokenizer),
+        parent=None,
+        stage="pretrain",
+        settings=asdict(config),
+        rows=[row for _, row in named],
     )
 
 

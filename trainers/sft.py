@@ -77,4 +77,5 @@ def sft(checkpoint: Checkpoint | None, config: SftConfig, context: StageContext)
         parent=checkpoint,
         stage="sft",
         settings=asdict(config),
+        rows=[row for _, row in named],
     )
