@@ -119,8 +119,10 @@ def _print(
             for k in ("phase", "whole")
         }
         same = check(runs[ours][0]["output"], runs[name][0]["output"])
+        items = runs[name][0].get("items")
+        rate = f", {items / row['phase']:.0f} items/s" if items else ""
         print(
-            f"| {name} | {row['phase']:.2f} ({row['phase_cpu']:.2f}) | {row['whole']:.1f} "
+            f"| {name} | {row['phase']:.2f} ({row['phase_cpu']:.2f}){rate} | {row['whole']:.1f} "
             f"({row['whole_cpu']:.1f}) | {row['peak_mb']:.0f} | {row['clean']:.0f} of "
             f"{len(runs[name])} | {ratios['phase']} | {ratios['whole']} | {same} |"
         )
