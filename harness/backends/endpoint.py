@@ -124,12 +124,22 @@ class Endpoint:
                 "the server is running."
             ) from error
 
+    def accepts(self, address: str) -> bool:
+        """Whether there is something to POST to at an address (a GET is refused, not unknown)."""
+        import httpx
+
+        try:
+            return bool(self.client.get(address).status_code == 405)
+        except httpx.HTTPError:
+            return False
+
     def post(
         self, path: str, payload: Mapping[str, Any], read: Callable[[Mapping[str, Any]], A]
     ) -> A | Fault:
         """Ask until there is an answer that `read` accepts, or the deadline has passed.
 
         Args:
+            path: below the server's address, or a whole address.
             read: makes the answer of a JSON body; raises ValueError, KeyError, TypeError or IndexError
                 where the body is not one, which counts as a failed try.
 
@@ -154,9 +164,10 @@ class Endpoint:
     ) -> A | Fault | _Again:
         import httpx
 
+        address = path if "://" in path else f"{self.url}{path}"
         with self.limiter.slot() as begun:
             try:
-                response = self.client.post(f"{self.url}{path}", json=payload)
+                response = self.client.post(address, json=payload)
             except httpx.TimeoutException as error:
                 self.limiter.fell(begun, START)  # a stall is not always a crowd
                 return _Again("timeout", _shown(error))

@@ -1,9 +1,9 @@
 """Answers over an OpenAI-compatible HTTP server: vLLM, SGLang, llama.cpp, or a provider's API.
 
 Chats go to `/chat/completions`, raw text to `/completions`. Alternatives (`Choose`) need a server that
-gives log-probabilities: of the prompt's own tokens for raw text (`echo`), of the first answered token
-for chats, where every alternative must begin with a token of its own among the likeliest. Retries and
-the number of requests under way are endpoint.py's. Not here: starting a server, and what a request
+gives log-probabilities: of the prompt's own tokens (`echo`), for chats also `/tokenize` to learn what
+the template makes of them (vLLM has both); elsewhere those of the first answered token, where every
+alternative must begin with a token of its own among the likeliest. Retries and the number of requests under way are endpoint.py's. Not here: starting a server, and what a request
 costs in money (prices change; tokens are recorded).
 """
 
@@ -16,21 +16,10 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from ..errors import BackendError, UsageError
-from ..records import (
-    Answer,
-    Choice,
-    Choose,
-    Fault,
-    Generate,
-    Generation,
-    Message,
-    Request,
-    ToolCall,
-    content_hash,
-)
+from ..records import Answer, Choice, Choose, Fault, Generate, Message, Request, content_hash
 from .base import Ticket, as_text, unreadable
 from .endpoint import Endpoint
-from .thinking import split_thinking
+from .openai_bodies import chat, completion, echo_reader, first_tokens, messages_of
 
 #: Raised when the same request could be answered otherwise by newer code.
 VERSION = "1"
@@ -94,6 +83,7 @@ class OpenAIBackend:
             self.endpoint.close()
             raise
         self.model = str(self.served["id"])
+        self.templates: bool | None = None
 
     def _served(self, model: str | None) -> Mapping[str, Any]:
         """What the server says of the model."""
@@ -172,35 +162,68 @@ class OpenAIBackend:
             return self.endpoint.post(
                 "/completions",
                 {**payload, "prompt": request.prompt},
-                lambda body: _completion(body, time.perf_counter() - began),
+                lambda body: completion(body, time.perf_counter() - began),
             )
         if request.tools:
             payload["tools"] = list(request.tools)
         return self.endpoint.post(
             "/chat/completions",
-            {**payload, "messages": _messages(request.prompt)},
-            lambda body: _chat(body, time.perf_counter() - began),
+            {**payload, "messages": messages_of(request.prompt)},
+            lambda body: chat(body, time.perf_counter() - began),
         )
 
     def _choose(self, request: Choose) -> Answer | Fault:
-        common = {"model": self.model, "temperature": 0.0, **self.body}
-        if not isinstance(request.prompt, str):
-            messages = _messages(request.prompt)
-            asked = {**common, "messages": messages, "logprobs": True, "top_logprobs": TOP}
-            return self.endpoint.post(
-                "/chat/completions",
-                {**asked, self.token_field: 1},
-                lambda body: _first_tokens(body, request.choices),
-            )
-        stem = request.prompt.rstrip()
-        tails = [request.prompt[len(stem) :] + choice for choice in request.choices]
+        if isinstance(request.prompt, str):
+            return self._weigh(request.prompt, request.choices, special=True)
+        if self.templates is None:
+            self.templates = self.endpoint.accepts(self._beside("tokenize"))
+        if not self.templates:
+            return self._first_token(request.prompt, request.choices)
+        rendered = self._rendered(request.prompt)
+        if isinstance(rendered, Fault):
+            return rendered
+        return self._weigh(rendered, request.choices, special=False)
+
+    def _first_token(self, prompt: Sequence[Message], choices: Sequence[str]) -> Answer | Fault:
+        asked = {"model": self.model, "temperature": 0.0, self.token_field: 1, **self.body}
+        told = {"messages": messages_of(prompt), "logprobs": True, "top_logprobs": TOP}
+        return self.endpoint.post(
+            "/chat/completions", {**asked, **told}, lambda body: first_tokens(body, choices)
+        )
+
+    def _rendered(self, prompt: Sequence[Message]) -> str | Fault:
+        """The chat as its template writes it, by vLLM's `/tokenize` and `/detokenize`."""
+        asked = {
+            "model": self.model,
+            "messages": messages_of(prompt),
+            "add_generation_prompt": True,
+        }
+        tokens = self.endpoint.post(
+            self._beside("tokenize"), asked, lambda body: [int(token) for token in body["tokens"]]
+        )
+        if isinstance(tokens, Fault):
+            return tokens
+        whole = {"model": self.model, "tokens": tokens}
+        return self.endpoint.post(
+            self._beside("detokenize"), whole, lambda body: str(body["prompt"])
+        )
+
+    def _beside(self, name: str) -> str:
+        """Address of what vLLM serves outside the versioned API."""
+        return f"{self.endpoint.url.rsplit('/', 1)[0]}/{name}"
+
+    def _weigh(self, prompt: str, choices: Sequence[str], *, special: bool) -> Answer | Fault:
+        """Log-probability of each choice after a text; spaces before it belong to the choice."""
+        stem = prompt.rstrip()
+        asked = {"model": self.model, "temperature": 0.0, "max_tokens": 1, **self.body}
+        asked |= {"echo": True, "logprobs": 1}
+        if not special:
+            asked["add_special_tokens"] = False  # the template has written them
         found: list[tuple[float, int]] = []
-        for tail in tails:
-            asked = {**common, "prompt": stem + tail, "echo": True, "logprobs": 1}
+        for choice in choices:
+            whole = prompt + choice
             got = self.endpoint.post(
-                "/completions",
-                {**asked, "max_tokens": 1},
-                _echo_reader(len(stem), len(stem + tail)),
+                "/completions", {**asked, "prompt": whole}, echo_reader(len(stem), len(whole))
             )
             if isinstance(got, Fault):
                 return got
@@ -210,87 +233,3 @@ class OpenAIBackend:
     def close(self) -> None:
         """Drop the connections."""
         self.endpoint.close()
-
-
-def _messages(prompt: Sequence[Message]) -> list[dict[str, Any]]:
-    return [message.as_dict() for message in prompt]
-
-
-def _completion(body: Mapping[str, Any], seconds: float) -> Generation:
-    choice = body["choices"][0]
-    thinking, text = split_thinking(_text(choice["text"]))
-    return _generation(body, choice, text, thinking, (), seconds)
-
-
-def _chat(body: Mapping[str, Any], seconds: float) -> Generation:
-    choice = body["choices"][0]
-    message = choice["message"]
-    thinking, text = split_thinking(_text(message.get("content")))
-    told = message.get("reasoning_content") or message.get("reasoning")
-    calls = tuple(_call(call) for call in message.get("tool_calls") or ())
-    return _generation(body, choice, text, _text(told) if told else thinking, calls, seconds)
-
-
-def _generation(
-    body: Mapping[str, Any],
-    choice: Mapping[str, Any],
-    text: str,
-    thinking: str | None,
-    calls: tuple[ToolCall, ...],
-    seconds: float,
-) -> Generation:
-    usage = body.get("usage") or {}
-    return Generation(
-        text=text,
-        stop_reason="length" if choice.get("finish_reason") == "length" else "stop",
-        thinking=thinking,
-        prompt_tokens=int(usage.get("prompt_tokens") or 0),
-        completion_tokens=int(usage.get("completion_tokens") or 0),
-        latency_s=seconds,
-        calls=calls,
-    )
-
-
-def _text(content: Any) -> str:
-    """Text of a message: a string, nothing, or a list of parts."""
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    return "".join(str(part["text"]) for part in content if part.get("type") == "text")
-
-
-def _call(call: Mapping[str, Any]) -> ToolCall:
-    function = call["function"]
-    return ToolCall(str(function["name"]), str(function["arguments"]), str(call.get("id") or ""))
-
-
-def _first_tokens(body: Mapping[str, Any], choices: Sequence[str]) -> Choice | Fault:
-    """Log-probability of the token that each choice begins with."""
-    content = (body["choices"][0].get("logprobs") or {}).get("content")
-    if not content:
-        return Fault("backend_error", "the server gives no log-probabilities, which Choose needs")
-    told = {str(top["token"]): float(top["logprob"]) for top in content[0]["top_logprobs"]}
-    begun = [max((t for t in told if t and c.startswith(t)), key=len, default="") for c in choices]
-    if "" in begun or len(set(begun)) < len(choices):
-        return Fault(
-            "backend_error",
-            f"the {len(told)} likeliest first tokens do not tell {list(choices)} apart",
-        )
-    return Choice(tuple(told[token] for token in begun), (1,) * len(choices))
-
-
-def _echo_reader(start: int, end: int) -> Any:
-    """Reads the summed log-probability of the prompt's characters from `start` to `end`."""
-
-    def read(body: Mapping[str, Any]) -> tuple[float, int] | Fault:
-        told = body["choices"][0].get("logprobs")
-        if not told:
-            return Fault(
-                "backend_error", "the server gives no log-probabilities of a prompt (echo)"
-            )
-        pairs = zip(told["text_offset"], told["token_logprobs"], strict=True)
-        own = [float(p) for offset, p in pairs if start <= offset < end and p is not None]
-        return (sum(own), len(own)) if own else Fault("backend_error", "no token of an alternative")
-
-    return read
