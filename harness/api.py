@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import manifest, tables
+from . import contamination, manifest, tables
 from .answer_cache import AnswerCache
 from .checkpoints import Checkpoint, open_checkpoint
 from .errors import DataError, Interrupted, UnknownName, UsageError
@@ -86,6 +86,7 @@ def evaluate(
             selection={"suites": list(suites), "limit": limit},
             labels=labels,
         )
+        entry["contamination"] = contamination.of_checkpoint(given.path, plans)
         shared = AnswerCache() if cache and isinstance(backend, str) else None
         with RunWriter(out, entry, fresh=fresh) as writer:
             return _run(writer, plans, backends, shared, seed, stop, progress)

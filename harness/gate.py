@@ -25,6 +25,7 @@ from .comparability import (
     compare,
     unfinished,
 )
+from .contamination_gate import Contamination, contamination_of
 from .errors import UnknownName
 from .gate_evidence import LOOKS, Evidence, gather, lacking
 from .gate_looks import TENTHS, Looks, MeanReading, looks_of, mean_reading
@@ -101,6 +102,11 @@ class Case:
         return {"baseline": self.baseline, "candidate": self.candidate}
 
     @property
+    def contamination(self) -> Contamination:
+        """What either side learned by heart, as far as the Runs say."""
+        return contamination_of(self.sides, self.domains, self.policy)
+
+    @property
     def entries(self) -> dict[str, Mapping[str, Any]]:
         """Manifest entries of the chosen tasks; the baseline's where both have one."""
         known = {**self.candidate.manifest["tasks"], **self.baseline.manifest["tasks"]}
@@ -160,7 +166,7 @@ def decide(case: Case, frozen: Plan, evidence: Sequence[Evidence]) -> Ruling:
         failed=failed,
         adjusted=adjusted,
         mean=mean,
-        problems=tuple(_problems(evidence)),
+        problems=(*_problems(evidence), *case.contamination.problems),
         undecided=(*_lacks(missing, evidence), *_undecided(case, frozen, evidence, mean)),
         missing=missing,
         waived=waived,
@@ -388,6 +394,7 @@ def _warnings(case: Case, evidence: Sequence[Evidence], ruling: Ruling) -> Itera
     if ruling.code == 4 or (ruling.code == 1 and not case.looks):
         yield from ruling.undecided  # a live gate that is red was stopped on purpose
     yield from (f"{waivers.warning(*each)}." for each in ruling.waived)
+    yield from case.contamination.warnings
     if case.differences.refusals:
         yield "Made differently, compared because the policy only warns (on_difference: warn)."
     for name, task in case.entries.items():

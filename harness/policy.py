@@ -127,6 +127,10 @@ class Policy(Config):
     """What to do where the two Runs were not made the same way."""
     max_dropped: Annotated[float, Field(ge=0, le=0.2)] = 0.01
     """Share of pairs that may lack a score before the data count as invalid."""
+    contamination: Literal["refuse", "warn", "ignore"] = "refuse"
+    """What to do where a side was trained on items of a compared task; see contamination_gate.py."""
+    max_contaminated: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of a task's items that may stand in the training text before `refuse` refuses."""
     exact: bool = False
     """Take the PASS p-value from full enumeration where a domain has at most 200 pass/fail items."""
     allow_unverified: bool = False
