@@ -28,13 +28,15 @@ from .comparability import (
 from .contamination_gate import Contamination, contamination_of
 from .errors import UnknownName
 from .gate_evidence import LOOKS, Evidence, gather, lacking
-from .gate_looks import TENTHS, Looks, MeanReading, looks_of, mean_reading
+from .gate_looks import Looks, looks_of
 from .gate_plan import Plan, domain_means, gating_tasks, plan, verified
 from .gate_prompts import with_prompts
+from .gate_readings import read_mean
 from .gate_record import command_of, domain_verdict, early_stop, missing_verdict, side_of
 from .gate_waterbed import waterbed_of
 from .policy import Policy, Waiver
 from .records import DOMAINS
+from .statistics.common_looks import MeanReading
 from .statistics.families import POOLED_LOSS, Pooled, holm, mean_harm_p, pool_domains
 from .verdict import Badge, DomainVerdict, PooledVerdict, Verdict
 
@@ -188,15 +190,14 @@ def _mean(case: Case, frozen: Plan, evidence: Sequence[Evidence]) -> MeanReading
     ]
     if not tested or not all(e.usable for e in tested):
         return None
-    if case.looks and all(e.reading for e in tested):
-        return mean_reading(
-            case.looks, [e.plan.claim for e in tested], case.baseline, case.candidate
-        )
+    if case.looks:
+        own = {e.plan.claim.id: e.whole for e in tested}
+        return read_mean(case.looks, own, min(e.tenths for e in tested))
     values = [(e.plan.claim.domain, e.decision.delta, e.decision.se) for e in tested if e.decision]
     pooled = pool_domains(*domain_means(values, frozen.shared))
     p_loss = min(1.0, pooled.p_loss * (LOOKS if any(e.stopped for e in tested) else 1))
     excluded = mean_harm_p(pooled, case.policy.mean_harm) <= case.policy.alpha_pass
-    return MeanReading(TENTHS, pooled, p_loss, failed=False, harmless=excluded)
+    return MeanReading(1, pooled, (pooled.z_loss,), p_loss, False, excluded, last=True)
 
 
 def _problems(evidence: Sequence[Evidence]) -> Iterator[str]:
@@ -237,12 +238,12 @@ def _undecided(
     elif not sees and (frozen.pooled_blind_spot or 1.0) > 2 * POOLED_LOSS:
         yield "Neither a domain nor their mean could show a loss of two margins; evaluate more items."
     yield from _cut_short(case, frozen)
-    if any(e.stopped for e in evidence):
+    if any(e.stopped and e.plan.can_fail for e in evidence):
         yield (
             "A side was stopped before its last item, which can prove a loss but not its absence; "
             "complete it with the same `waterbed eval` command."
         )
-    elif case.looks and not (mean and mean.settled):
+    elif case.looks and case.looks.mean and not (mean and mean.settled):
         yield "The mean over domains was not read far enough; run the same gate again, it resumes."
     if policy.name != "harm":
         yield from _unproven(policy, frozen, evidence, mean)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .comparability import RunLike
-from .gate_looks import ClaimReading, Looks, available, read_claim
+from .gate_looks import TENTHS, Looks
 from .gate_plan import ClaimPlan, Plan
+from .gate_readings import ClaimReading, available, read_claim
 from .gate_units import unit_pairs
 from .pairing import PairedClaim, pair, shortfall, uneven
 from .policy import Policy
@@ -42,8 +43,12 @@ class Evidence:
     """Which tasks a side lacks, or empty."""
     stopped: bool
     """Whether a side was stopped before its last item, by no rule that decided this claim."""
+    whole: PairedClaim
+    """All pairs there are; `paired` are those up to where a live gate decided."""
     reading: ClaimReading | None = None
     """Where a live gate stood on it; what is compared are the items up to there."""
+    tenths: int = 0
+    """How many tenths of its tasks a live gate has asked."""
 
     @property
     def p_loss(self) -> float:
@@ -101,37 +106,33 @@ def gather(
         (p.claim for p in frozen.claims), scores["baseline"], scores["candidate"], prefixes
     )
     lacks = lacking(domains, sides)
+    have = available(looks, scores["candidate"]) if looks else {}
     found = []
     for plan in frozen.claims:
-        own = paired[plan.claim.id]
+        own = whole = paired[plan.claim.id]
         missing = lacks.get(plan.claim.domain, "")
         stopped = not prefixes.isdisjoint(plan.claim.tasks)
         decision = decision_of(own, plan.margin, policy, LOOKS if stopped else 1)
-        reading = None
+        reading, tenths = None, 0
         if looks and not missing and plan.claim.id in looks.claims:
-            reading = _reading(looks, plan, scores, policy)
+            tenths = min(have[task] for task in plan.claim.tasks)
+            reading = read_claim(looks, looks.claims[plan.claim.id], whole, tenths)
         if looks and reading:
             own = _up_to(looks, plan, scores, reading.tenth)
-            decision, stopped = reading.decision, not reading.stop
+            decision, stopped = reading.decision(policy), not reading.stop
         trouble = "" if missing else " ".join(_troubles(own, gaps, prefixes, policy))
-        found.append(Evidence(plan, own, decision, trouble, missing, stopped, reading))
+        judged = Evidence(plan, own, decision, trouble, missing, stopped, whole, reading, tenths)
+        found.append(judged)
     return tuple(found)
-
-
-def _reading(
-    looks: Looks, plan: ClaimPlan, scores: Mapping[str, pd.DataFrame], policy: Policy
-) -> ClaimReading | None:
-    """Where the live gate stood on one claim, from the tenths that the candidate has wholly."""
-    have = available(looks, scores["candidate"])
-    tenth = min(have[task] for task in plan.claim.tasks)
-    own = _up_to(looks, plan, scores, tenth)
-    return read_claim(looks, looks.claims[plan.claim.id], own, tenth, policy)
 
 
 def _up_to(
     looks: Looks, plan: ClaimPlan, scores: Mapping[str, pd.DataFrame], tenth: int
 ) -> PairedClaim:
-    old, new = (looks.within(scores[side], tenth) for side in ("baseline", "candidate"))
+    """A claim's pairs up to a tenth, with what each side lost up to there."""
+    old, new = (rows[rows["task"].isin(plan.claim.tasks)] for rows in scores.values())
+    if tenth < TENTHS:
+        old, new = looks.within(old, tenth), looks.within(new, tenth)
     return pair([plan.claim], old, new)[plan.claim.id]
 
 

@@ -3,28 +3,22 @@
 `Watch` is what the runner calls after each complete block of a task. A domain that lost stops at once;
 one that passed stops when the mean over domains is settled too, or when the gate is red already; a
 target goes on until its gain is decided. What other tasks have to say is taken from the blocks before,
-which are complete whatever came back first. Not here: the looks and their frame (gate_looks.py), the
-verdict (gate.py), which reads the stored Run by the same looks and nothing of this file.
+which are complete whatever came back first. Not here: the looks and their frame (gate_looks.py), what
+they say (gate_readings.py), the verdict (gate.py), which reads the stored Run by the same looks and
+nothing of this file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .comparability import RunLike, chosen_tasks
-from .gate_looks import (
-    LABEL,
-    ClaimReading,
-    Looks,
-    available,
-    plan_gate_looks,
-    read_claim,
-    read_mean,
-)
+from .gate_looks import LABEL, Looks, plan_gate_looks
 from .gate_plan import Plan, plan
-from .pairing import pair
+from .gate_readings import ClaimReading, available, read_claim, read_mean, red
+from .pairing import Claim, PairedClaim, pair
 from .policy import Policy
 from .records import Score
 from .runner import Progress, ScoreKey
@@ -38,70 +32,105 @@ if TYPE_CHECKING:
     from .run import Run
 
 
-class Watch:
-    """Decides after each block of a task whether the task may stop; pass it as `stop`."""
+class Answers(Protocol):
+    """What has been answered so far."""
 
-    def __init__(
-        self, looks: Looks, frozen: Plan, baseline: RunLike, policy: Policy, suites: Sequence[str]
-    ) -> None:
+    def tenths(self) -> Mapping[str, int]:
+        """How many tenths of each task are wholly there."""
+
+    def pairs(self, claims: Sequence[str]) -> Mapping[str, PairedClaim]:
+        """Those claims' pairs, of all that is there."""
+
+
+class StopRule:
+    """Which tasks need no further item; knows no model and no table."""
+
+    def __init__(self, looks: Looks, answers: Answers) -> None:
         self.looks = looks
-        self.policy = policy
-        self.tasks: dict[str, Task] = {t.name: t for t in resolve(suites) if t.name in looks.cuts}
-        self.claims = {c.claim.id: c.claim for c in frozen.tested}
-        self.baseline = baseline.scores()
-        self.scores: dict[str, Mapping[ScoreKey, Score]] = {}
+        self.answers = answers
+        self._settled: dict[int, bool] = {}
 
-    def __call__(self, task: str, scores: Mapping[ScoreKey, Score]) -> bool:
-        """Whether this task needs no further item; `scores` are all of its complete blocks."""
-        if task not in self.looks.cuts:
-            return False
-        self.scores[task] = scores
-        items = len({key[1] for key in scores})
-        tenth = max(k for k, cut in enumerate(self.looks.cuts[task], 1) if cut <= items)
+    def enough(self, task: str, tenth: int) -> bool:
+        """Whether a task of which so many tenths are there needs no further item."""
         own = [c for c in self.looks.claims.values() if task in c.tasks]
         # Another task of the domain may be a block behind or not, as it happens.
         known = tenth if all(len(c.tasks) == 1 for c in own) else tenth - 1
         readings = self._read([c.id for c in own], known)
         if not own or not all(r and r.stop for r in readings):
             return False
-        return any(r.failed for r in readings if r) or self._all_settled(tenth - 1)
+        return red(readings) or self._all_settled(tenth - 1)
 
     def _all_settled(self, tenth: int) -> bool:
         """Whether, after this tenth, the gate is red or the mean over domains needs no more."""
-        if tenth < 1:
-            return False
-        frame = self._frame(tenth)
-        if any(r and r.failed for r in self._read(list(self.looks.claims), tenth, frame)):
+        have = min(self.answers.tenths().values(), default=0)
+        if tenth not in self._settled and have >= tenth:
+            self._settled[tenth] = self._settled_after(tenth)
+        return self._settled[tenth] if tenth in self._settled else self._settled_after(tenth)
+
+    def _settled_after(self, tenth: int) -> bool:
+        if red(self._read(list(self.looks.claims), tenth)):
             return True
-        have = min(available(self.looks, frame).values())
-        paired = pair(self.claims.values(), self.looks.within(self.baseline, have), frame)
-        mean = read_mean(self.looks, paired, min(have, tenth))
+        if self.looks.mean is None:
+            return True
+        own = list(self.looks.averaged)
+        mean = read_mean(self.looks, self.answers.pairs(own), self._known(own, tenth))
         return mean is not None and mean.settled
 
-    def _read(
-        self, names: Sequence[str], tenth: int, frame: pd.DataFrame | None = None
-    ) -> list[ClaimReading | None]:
-        if tenth < 1:
-            return [None] * len(names)
-        frame = self._frame(tenth) if frame is None else frame
-        have = available(self.looks, frame)
-        own = [self.claims[name] for name in names]
-        everywhere = frozenset(self.looks.cuts)
-        paired = pair(own, self.looks.within(self.baseline, tenth), frame, everywhere)
-        readings: list[ClaimReading | None] = []
-        for name in names:
-            claim = self.looks.claims[name]
-            so_far = min(tenth, *(have[task] for task in claim.tasks))
-            readings.append(read_claim(self.looks, claim, paired[name], so_far, self.policy))
-        return readings
+    def _read(self, names: Sequence[str], tenth: int) -> list[ClaimReading | None]:
+        paired = self.answers.pairs(names)
+        return [
+            read_claim(self.looks, self.looks.claims[n], paired[n], self._known([n], tenth))
+            for n in names
+        ]
 
-    def _frame(self, tenth: int) -> pd.DataFrame:
-        """What the candidate scored up to a tenth."""
+    def _known(self, names: Sequence[str], tenth: int) -> int:
+        """The tenths, up to this one, that all tasks of some claims have."""
+        have = self.answers.tenths()
+        return min(tenth, *(have[t] for n in names for t in self.looks.claims[n].tasks))
+
+
+class Watch:
+    """Asks the stop rule after each block of a task; pass it as `stop`. It is its own `Answers`."""
+
+    def __init__(
+        self, looks: Looks, frozen: Plan, baseline: RunLike, suites: Sequence[str]
+    ) -> None:
+        self.looks = looks
+        self.tasks: dict[str, Task] = {t.name: t for t in resolve(suites) if t.name in looks.cuts}
+        self.claims: dict[str, Claim] = {c.claim.id: c.claim for c in frozen.tested}
+        self.baseline = baseline.scores()
+        self.frames: dict[str, pd.DataFrame] = {}
+        self.rule = StopRule(looks, self)
+
+    def __call__(self, task: str, scores: Mapping[ScoreKey, Score]) -> bool:
+        """Whether this task needs no further item; `scores` are all of its complete blocks."""
         from .tables import scores_table
 
-        scores = {key: score for own in self.scores.values() for key, score in own.items()}
-        frame = scores_table(list(self.tasks.values()), scores).to_pandas()
-        return self.looks.within(frame, tenth)
+        if task not in self.looks.cuts:
+            return False
+        self.frames[task] = scores_table([self.tasks[task]], scores).to_pandas()
+        return self.rule.enough(task, self.tenths()[task])
+
+    def tenths(self) -> Mapping[str, int]:
+        """See `Answers`."""
+        empty = dict.fromkeys(self.looks.cuts, 0)
+        if not self.frames:
+            return empty
+        import pandas as pd
+
+        return available(self.looks, pd.concat(self.frames.values()))
+
+    def pairs(self, claims: Sequence[str]) -> Mapping[str, PairedClaim]:
+        """See `Answers`."""
+        import pandas as pd
+
+        wanted = [self.claims[name] for name in claims]
+        tasks = {task for claim in wanted for task in claim.tasks}
+        old = self.baseline[self.baseline["task"].isin(tasks)]
+        new = pd.concat(
+            [self.baseline.iloc[:0], *(self.frames[t] for t in tasks & self.frames.keys())]
+        )
+        return pair(wanted, old, new, frozenset(tasks))
 
 
 def evaluate_live(
@@ -139,7 +168,7 @@ def evaluate_live(
         limit=limit,
         seed=seed,
         looks=looks.cuts if looks else None,
-        stop=Watch(looks, frozen, baseline, policy, suites) if looks else None,
+        stop=Watch(looks, frozen, baseline, suites) if looks else None,
         labels={LABEL: looks.id} if looks else None,
         progress=progress,
     )

@@ -1,10 +1,9 @@
-"""A gate that looks at tenths of the items: what is frozen beforehand, and what the looks say.
+"""A gate that looks at tenths of the items: what is frozen before the first answer.
 
 The frame (order, places of the looks, boundaries) follows from the baseline, the policy and the
-target. The same pure replay reads the tenths one after the other for the live gate, which asks
-whether more is needed, and for a stored Run, so both come to one verdict. A claim counts as it stood
-at its own first deciding look; the mean over domains is read at common looks only. Not here: asking
-the model (gate_live.py), boundaries and tests (statistics/), outcomes (gate.py).
+target, so the live gate and the gate of a stored Run build the same one; its id in run.json says so.
+Not here: reading the looks (gate_readings.py), asking the model (gate_live.py), boundaries and tests
+(statistics/), outcomes (gate.py).
 """
 
 from __future__ import annotations
@@ -14,24 +13,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .comparability import RunLike
-from .gate_plan import Plan, domain_means
-from .gate_units import unit_pairs
-from .pairing import Claim, PairedClaim, pair
+from .gate_plan import Plan
+from .pairing import PairedClaim, pair
 from .policy import Policy
 from .records import content_hash
 from .runner import hash_place
-from .statistics.boundaries import boundary, sequential_p
-from .statistics.common_looks import EARLIEST
-from .statistics.decision import FEWEST_ITEMS, SMALL_SET, Decision, decide
-from .statistics.families import Pooled, mean_harm_p, pool_domains
-from .statistics.normal import z_from_upper_tail
-from .statistics.sequential import (
-    FEWEST_GRADED,
-    LookResult,
-    SequentialPlan,
-    look,
-    plan_looks,
-)
+from .statistics.common_looks import MeanPlan, plan_mean
+from .statistics.decision import FEWEST_ITEMS, SMALL_SET
+from .statistics.sequential import FEWEST_GRADED, SequentialPlan, plan_looks
+from .waivers import waiver_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,11 +41,10 @@ class ClaimLooks:
     tasks: tuple[str, ...]
     tenths: tuple[int, ...]
     """After which tenths it is looked at; the last is 10."""
-    units: tuple[int, ...]
-    """Units (items or clusters) there."""
     plan: SequentialPlan
-    """Boundaries by share of the items: the information in a prefix of a random order grows with its
-    items or, as clusters fill up, faster; to reckon with items is the careful side."""
+    """Units (items or clusters) there, and boundaries by the share of the items."""
+    waived: bool
+    """A loss of it turns no gate red, and it has no part in the mean over domains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +61,14 @@ class Looks:
     shared: frozenset[str]
     """Domains whose claims are made on the same items (gate_plan.domain_means)."""
     common: tuple[int, ...]
-    """Tenths at which the mean over domains is read."""
-    bounds_fail: tuple[float, ...]
+    """Tenths at which the mean over domains is read; none where every claim is waived."""
+    mean: MeanPlan | None
     """Its boundaries at those."""
-    bounds_harmless: tuple[float, ...]
-    mean_harm: float
+
+    @property
+    def averaged(self) -> dict[str, ClaimLooks]:
+        """The claims that the mean over domains is taken of."""
+        return {name: claim for name, claim in self.claims.items() if not claim.waived}
 
     def within(self, frame: pd.DataFrame, tenth: int) -> pd.DataFrame:
         """The rows of a score table up to a tenth."""
@@ -106,45 +98,57 @@ def plan_gate_looks(
     own = pair((c.claim for c in frozen.tested), scores, scores)
     claims: dict[str, ClaimLooks] = {}
     for planned in frozen.tested:
-        name = planned.claim.id
-        tenths, counts, units = _places(own[name], tenth)
+        name, domain = planned.claim.id, planned.claim.domain
+        tenths, items, units = _places(own[name], tenth)
         claims[name] = ClaimLooks(
-            name,
-            planned.claim.domain,
-            planned.claim.tasks,
-            tenths,
-            units,
-            plan_looks(
-                counts[-1],
+            id=name,
+            domain=domain,
+            tasks=planned.claim.tasks,
+            tenths=tenths,
+            plan=plan_looks(
+                units[-1],
                 planned.margin,
-                looks=counts,
+                looks=units,
+                fractions=[n / items[-1] for n in items],
                 alpha_pass=policy.alpha_pass,
                 alpha_fail=policy.alpha_fail,
                 family=frozen.family_size,
-                target=target in (name, planned.claim.domain),
+                target=target in (name, domain),
                 alpha_gain=policy.alpha_fail,
             ),
+            waived=waiver_of(name, policy.waivers) is not None,
         )
-    common = tuple(
-        k
-        for k in range(1, TENTHS + 1)
-        if k / TENTHS >= EARLIEST and all(k in c.tenths for c in claims.values())
-    )
-    times = [k / TENTHS for k in common]
+    common, mean = _mean_looks(claims.values(), policy, frozen.family_size)
     digest = (baseline.manifest.get("checkpoint") or {}).get("digest")
     facts = [policy.hash, target, digest, seed, {k: list(v) for k, v in cuts.items()}]
     shown = {k: [list(c.tenths), list(c.plan.looks), c.plan.margin] for k, c in claims.items()}
     return Looks(
-        id=content_hash([*facts, shown]),
+        id=content_hash([*facts, frozen.family_size, shown]),
         cuts=cuts,
         tenth=tenth,
         claims=claims,
         shared=frozen.shared,
         common=common,
-        bounds_fail=boundary(policy.alpha_fail / frozen.family_size, times),
-        bounds_harmless=boundary(policy.alpha_pass, times),
-        mean_harm=policy.mean_harm,
+        mean=mean,
     )
+
+
+def _mean_looks(
+    claims: Iterable[ClaimLooks], policy: Policy, family: int
+) -> tuple[tuple[int, ...], MeanPlan | None]:
+    """The tenths that all claims of the mean are looked at after, from three tenths on."""
+    own = [c for c in claims if not c.waived]
+    if not own:
+        return (), None
+    shared = [k for k in range(1, TENTHS + 1) if all(k in c.tenths for c in own)]
+    mean = plan_mean(
+        [k / TENTHS for k in shared],
+        alpha_fail=policy.alpha_fail,
+        family=family,
+        harm_margin=policy.mean_harm,
+        alpha_harmless=policy.alpha_pass,
+    )
+    return tuple(shared[-len(mean.fractions) :]), mean
 
 
 def _tenths(
@@ -174,18 +178,13 @@ def _places(
         return (TENTHS,), (own.n,), (own.units,)
     graded = own.clustered or bool(((own.baseline != 0) & (own.baseline != 1)).any())
     fewest = FEWEST_GRADED if graded else FEWEST_ITEMS
-    found: list[tuple[int, int, int]] = []
-    for k in range(1, TENTHS):
-        part = _first(own, tenth, k)
-        rises = part.units > (found[-1][2] if found else 0)
-        if part.units >= fewest and rises and part.units < own.units:
-            found.append((k, part.n, part.units))
-    found.append((TENTHS, own.n, own.units))
-    tenths, items, units = zip(*found, strict=True)
+    parts = [(k, first(own, tenth, k)) for k in range(1, TENTHS)]
+    found = [(k, part.n, part.units) for k, part in parts if part.units >= fewest]
+    tenths, items, units = zip(*found, (TENTHS, own.n, own.units), strict=True)
     return tenths, items, units
 
 
-def _first(paired: PairedClaim, tenth: Mapping[Place, int], k: int) -> PairedClaim:
+def first(paired: PairedClaim, tenth: Mapping[Place, int], k: int) -> PairedClaim:
     """A claim's items up to a tenth, for the tests; counts by side stay those of all items."""
     places = zip(paired.task, paired.sample_id, strict=True)
     keep = [i for i, place in enumerate(places) if tenth.get(place, TENTHS) <= k]
@@ -201,121 +200,6 @@ def _first(paired: PairedClaim, tenth: Mapping[Place, int], k: int) -> PairedCla
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimReading:
-    """Where one claim stands."""
-
-    looks: ClaimLooks
-    tenth: int
-    """Of the last look that was read."""
-    result: LookResult
-    decision: Decision
-    """The same as one look's decision, with sequential p-values and repeated interval."""
-
-    @property
-    def stop(self) -> bool:
-        """Whether no further item can change what is claimed of it."""
-        return self.result.stop
-
-    @property
-    def failed(self) -> bool:
-        """Whether a loss reached its boundary."""
-        return self.result.outcome == "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class MeanReading:
-    """Where the mean over domains stands."""
-
-    tenth: int
-    pooled: Pooled
-    p_loss: float
-    failed: bool
-    harmless: bool
-    """Whether a mean loss of the policy's `mean_harm` is excluded."""
-
-    @property
-    def settled(self) -> bool:
-        """Whether no further common look is needed."""
-        return self.failed or self.harmless or self.tenth == TENTHS
-
-
-def read_claim(
-    looks: Looks, claim: ClaimLooks, paired: PairedClaim, available: int, policy: Policy
-) -> ClaimReading | None:
-    """Look after each tenth up to `available`, until the claim is decided; None before the first.
-
-    Pairs that lack a score shorten the looks they fall into; the boundaries stay those planned.
-    """
-    result, last, pairs = None, 0, None
-    read: list[int] = []
-    for k, planned in zip(claim.tenths, claim.units, strict=True):
-        part = _first(paired, looks.tenth, k)
-        if k > available or part.units <= (read[-1] if read else 0):
-            break
-        pairs, lost = unit_pairs(part), planned - part.units
-        read.append(pairs.n)
-        rest = (n - lost for n in claim.units[len(read) :])
-        now = replace(claim.plan, looks=(*read, *rest), items=claim.units[-1] - lost)
-        result, last = look(now, pairs, result), k
-        if result.stop:
-            break
-    if result is None or pairs is None:
-        return None
-    fixed = decide(pairs, claim.plan.margin, policy.alpha_pass, policy.alpha_fail)
-    alone = result.can_fail and result.p_loss <= policy.alpha_fail
-    passed = result.passed_at is not None
-    decision = replace(
-        fixed,
-        verdict="pass" if passed else "fail" if alone else "inconclusive",
-        flags=result.flags,
-        low=result.low,
-        high=result.high,
-        p_loss=result.p_loss,
-        p_gain=result.p_gain,
-    )
-    return ClaimReading(claim, last, result, decision)
-
-
-def read_mean(
-    looks: Looks, paired: Mapping[str, PairedClaim], available: int
-) -> MeanReading | None:
-    """Read the mean over domains at the common looks up to `available`, until it is settled."""
-    z_losses: list[float] = []
-    found = None
-    for place, k in enumerate(looks.common):
-        if k > available:
-            break
-        values = []
-        for name, claim in looks.claims.items():
-            pairs = unit_pairs(_first(paired[name], looks.tenth, k))
-            values.append((claim.domain, pairs.delta, pairs.se))
-        pooled = pool_domains(*domain_means(values, looks.shared))
-        z_losses.append(pooled.z_loss)
-        z_harm = z_from_upper_tail(mean_harm_p(pooled, looks.mean_harm))
-        times = [t / TENTHS for t in looks.common[: place + 1]]
-        found = MeanReading(
-            tenth=k,
-            pooled=pooled,
-            p_loss=sequential_p(z_losses, times),
-            failed=pooled.large and pooled.z_loss >= looks.bounds_fail[place],
-            harmless=z_harm >= looks.bounds_harmless[place],
-        )
-        if found.settled:
-            break
-    return found
-
-
-def available(looks: Looks, scores: pd.DataFrame) -> dict[str, int]:
-    """How many tenths of each task a score table holds wholly."""
-    missing: dict[str, int] = dict.fromkeys(looks.cuts, TENTHS)
-    present = set(zip(scores["task"], scores["sample_id"], strict=True))
-    for place, number in looks.tenth.items():
-        if place not in present:
-            missing[place[0]] = min(missing[place[0]], number - 1)
-    return missing
-
-
 def looks_of(
     candidate: RunLike, frozen: Plan, baseline: RunLike, policy: Policy, target: str | None
 ) -> Looks | None:
@@ -329,13 +213,3 @@ def looks_of(
     seed = int(candidate.manifest.get("seed") or 0)
     looks = plan_gate_looks(frozen, baseline, policy, target, seed)
     return looks if looks and looks.id == label else None
-
-
-def mean_reading(
-    looks: Looks, claims: Iterable[Claim], baseline: RunLike, candidate: RunLike
-) -> MeanReading | None:
-    """`read_mean` on two stored Runs, as far as every task of the candidate goes."""
-    scores = candidate.scores()
-    have = min(available(looks, scores).values())
-    paired = pair(claims, looks.within(baseline.scores(), have), looks.within(scores, have))
-    return read_mean(looks, paired, have)

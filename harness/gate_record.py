@@ -132,7 +132,7 @@ def early_stop(looks: Looks, evidence: Sequence[Evidence], candidate: RunLike) -
         ClaimStop(
             id=e.reading.looks.id,
             tenths=e.reading.looks.tenths,
-            units=e.reading.looks.units,
+            units=e.reading.looks.plan.looks,
             bounds_pass=e.reading.looks.plan.bounds_pass,
             bounds_fail=e.reading.looks.plan.bounds_fail,
             decided_at=e.reading.tenth,
@@ -146,7 +146,7 @@ def early_stop(looks: Looks, evidence: Sequence[Evidence], candidate: RunLike) -
         spending=next(iter(looks.claims.values())).plan.spending,
         claims=claims,
         mean_tenths=looks.common,
-        mean_bounds=looks.bounds_fail,
+        mean_bounds=looks.mean.bounds_fail if looks.mean else (),
         items_planned=planned,
         items_read=read,
         tokens_saved=saved,

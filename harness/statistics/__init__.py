@@ -15,7 +15,7 @@ Nothing is imported here, so that naming the package costs nothing; import the m
 - `two_level`      variance between items and between samples, and which is worth paying for
 - `boundaries`     group-sequential boundaries by spending, sequential p-values
 - `sequential`     one domain over several looks: frozen plan, look, early stop
-- `common_looks`   the mean over domains at common looks, Holm when all were read
+- `common_looks`   the mean over domains at common looks
 - `expected_looks` chances and items of a sequential plan, by simulation
 - `eprocess`       betting e-process: valid at every item, with no end planned
 - `evalues`        e-values combined: mean, e-BH, e-LOND, and the nightly e-CUSUM

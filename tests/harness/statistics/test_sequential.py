@@ -96,7 +96,7 @@ def test_a_total_collapse_fails_at_the_first_look() -> None:
     plan = plan_looks(164, 0.05, family=8)
     result = look(plan, pair_counts(0, 33, 33))
     assert (result.outcome, result.stop) == ("fail", True)
-    for x in (result.low, result.high, result.z_pass, result.z_loss, result.p_loss):
+    for x in (*result.repeated_interval, result.z_pass, result.z_loss, result.p_loss):
         assert math.isfinite(x)
 
 
@@ -108,7 +108,7 @@ def test_one_look_is_the_fixed_decision() -> None:
         assert result.outcome == fixed.verdict
         assert result.flags == fixed.flags
         assert (result.p_loss, result.p_gain) == (fixed.p_loss, fixed.p_gain)
-        assert result.low == pytest.approx(fixed.low, abs=1e-6)
+        assert result.repeated_interval[0] == pytest.approx(fixed.low, abs=1e-6)
 
 
 def test_fewer_than_thirty_items_give_no_verdict() -> None:
@@ -135,14 +135,15 @@ def test_the_ends_of_the_repeated_interval_lie_on_the_boundary() -> None:
     plan = plan_looks(541, 0.03)
     result = look(plan, pair_counts(2, 4, 54))
     pairs = pair_counts(2, 4, 54)
-    assert z_at(pairs, result.low) == pytest.approx(result.bound_pass, abs=1e-6)
-    assert z_at(pairs, result.high) == pytest.approx(-result.bound_pass, abs=1e-6)
+    low, high = result.repeated_interval
+    assert z_at(pairs, low) == pytest.approx(result.bound_pass, abs=1e-6)
+    assert z_at(pairs, high) == pytest.approx(-result.bound_pass, abs=1e-6)
 
 
 def test_a_boundary_out_of_reach_excludes_nothing() -> None:
     plan = plan_looks(10_000, 0.03, spending="obf", looks=[50, 10_000])
     result = look(plan, pair_counts(0, 0, 50))
-    assert (result.low, result.high) == (-1.0, 1.0)
+    assert result.repeated_interval == (-1.0, 1.0)
 
 
 def test_graded_scores_are_looked_at_like_the_others() -> None:
@@ -155,9 +156,21 @@ def test_graded_scores_are_looked_at_like_the_others() -> None:
     assert last.n < 541
 
 
-def test_other_items_than_planned_are_refused() -> None:
-    with pytest.raises(ValueError, match="look 1 is on 54 items, got 53"):
-        look(plan_looks(541, 0.03), pair_counts(1, 1, 53))
+def test_more_items_than_planned_are_refused_and_the_few_that_were_lost_are_not() -> None:
+    with pytest.raises(ValueError, match="look 1 is on 54 items, got 55"):
+        look(plan_looks(541, 0.03), pair_counts(1, 1, 55))
+    assert look(plan_looks(541, 0.03), pair_counts(1, 1, 53)).n == 53
+
+
+def test_clusters_are_reckoned_by_their_items_in_every_number() -> None:
+    # A tenth of the items touches 41 of 100 clusters; by clusters touched all would come too early.
+    items = plan_looks(100, 0.05, looks=[60, 100], fractions=[0.2, 1.0])
+    touched = plan_looks(100, 0.05, looks=[60, 100])
+    assert items.bounds_fail[0] > touched.bounds_fail[0]
+    pairs = pair_counts(0, 5, 60)
+    assert look(items, pairs).p_loss > look(touched, pairs).p_loss
+    assert look(touched, pairs).loss_reaches
+    assert not look(items, pairs).loss_reaches
 
 
 def test_there_is_no_look_after_the_last() -> None:
@@ -178,3 +191,5 @@ def test_bad_plans_are_refused() -> None:
         plan_looks(541, 0.03, family=0)
     with pytest.raises(ValueError, match="541 items"):
         plan_looks(541, 0.03, looks=[100, 500])
+    with pytest.raises(ValueError, match="as many fractions"):
+        plan_looks(541, 0.03, looks=[100, 541], fractions=[0.5])

@@ -1,0 +1,116 @@
+"""What the looks of a sequential gate say, for the live gate and for a stored Run alike.
+
+A pure replay of the tenths, one after the other, as far as they are wholly there: a claim counts as it
+stood at its own first deciding look, the mean over domains as it stood at the common look that settled
+it. `needed` says whether a task must be asked more. Not here: what is frozen beforehand
+(gate_looks.py), asking the model (gate_live.py), boundaries and tests (statistics/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .gate_looks import TENTHS, ClaimLooks, Looks, first
+from .gate_plan import domain_means
+from .gate_units import unit_pairs
+from .pairing import PairedClaim
+from .policy import Policy
+from .statistics.common_looks import MeanReading, look_mean
+from .statistics.decision import Decision, decide
+from .statistics.families import pool_domains
+from .statistics.sequential import LookResult, look
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimReading:
+    """Where one claim stands."""
+
+    looks: ClaimLooks
+    tenth: int
+    """Of the last look that was read."""
+    result: LookResult
+
+    @property
+    def stop(self) -> bool:
+        """Whether no further item can change what is claimed of it."""
+        return self.result.stop
+
+    @property
+    def failed(self) -> bool:
+        """Whether a loss reached its boundary."""
+        return self.result.outcome == "fail"
+
+    def decision(self, policy: Policy) -> Decision:
+        """The same as one look's decision, with sequential p-values and the repeated interval."""
+        result, plan = self.result, self.looks.plan
+        fixed = decide(result.pairs, plan.margin, policy.alpha_pass, policy.alpha_fail)
+        alone = result.can_fail and result.p_loss <= policy.alpha_fail
+        passed = result.passed_at is not None
+        low, high = result.repeated_interval
+        return replace(
+            fixed,
+            verdict="pass" if passed else "fail" if alone else "inconclusive",
+            flags=result.flags,
+            low=low,
+            high=high,
+            p_loss=result.p_loss,
+            p_gain=result.p_gain,
+        )
+
+
+def read_claim(
+    looks: Looks, claim: ClaimLooks, paired: PairedClaim, available: int
+) -> ClaimReading | None:
+    """Look after each tenth up to `available`, until the claim is decided; None before the first.
+
+    Pairs that lack a score shorten the looks they fall into; the boundaries stay those planned.
+    """
+    result, last = None, 0
+    for k in claim.tenths:
+        part = first(paired, looks.tenth, k)
+        if k > available or not part.n:
+            break
+        result, last = look(claim.plan, unit_pairs(part), result), k
+        if result.stop:
+            break
+    return None if result is None else ClaimReading(claim, last, result)
+
+
+def read_mean(looks: Looks, paired: Mapping[str, PairedClaim], available: int) -> MeanReading | None:
+    """Read the mean over domains at the common looks up to `available`, until it is settled.
+
+    Claims of one domain count as one, and what is waived does not count.
+    """
+    found = None
+    for k in looks.common:
+        if k > available or looks.mean is None:
+            break
+        parts = {name: first(paired[name], looks.tenth, k) for name in looks.averaged}
+        if not all(part.n for part in parts.values()):
+            break
+        pairs = {name: unit_pairs(part) for name, part in parts.items()}
+        values = [(looks.claims[name].domain, p.delta, p.se) for name, p in pairs.items()]
+        found = look_mean(looks.mean, pool_domains(*domain_means(values, looks.shared)), found)
+        if found.settled:
+            break
+    return found
+
+
+def available(looks: Looks, scores: pd.DataFrame) -> dict[str, int]:
+    """How many tenths of each task a score table holds wholly."""
+    missing: dict[str, int] = dict.fromkeys(looks.cuts, TENTHS)
+    present = set(zip(scores["task"], scores["sample_id"], strict=True))
+    for place, number in looks.tenth.items():
+        if place not in present:
+            missing[place[0]] = min(missing[place[0]], number - 1)
+    return missing
+
+
+def red(readings: Iterable[ClaimReading | None]) -> bool:
+    """Whether a loss that nobody waived makes the gate red whatever else is answered."""
+    return any(r is not None and r.failed and not r.looks.waived for r in readings)
