@@ -55,10 +55,18 @@ def words_of(text: str) -> list[str]:
     return [word for word in _WORD.findall(plain) if word not in _ARTICLES]
 
 
+def abstains(answer: str) -> bool:
+    """Whether a text with something in it says that it does not know."""
+    return bool(_ABSTAINS.search(_beginning(answer).lower()))
+
+
+def _beginning(answer: str) -> str:
+    return answer.strip().replace("’", "'")[:_READ]
+
+
 def grade_answer(gold: str, answer: str) -> Verdict:
     """Whether an answer is correct, wrong or none, by its words alone."""
-    text = answer.strip().replace("’", "'")[:_READ]
-    words = words_of(text)
+    words = words_of(_beginning(answer))
     if not words:
         return "abstained"
     joined = f" {' '.join(words)} "
@@ -66,7 +74,7 @@ def grade_answer(gold: str, answer: str) -> Verdict:
     held = [f" {' '.join(part)} " in joined for part in parts if part]
     if held and all(held) and len(words) <= LONGEST:
         return "correct"
-    return "abstained" if _ABSTAINS.search(text.lower()) else "wrong"
+    return "abstained" if abstains(answer) else "wrong"
 
 
 @task(

@@ -4,13 +4,21 @@ that scores 0 and says why, and prompts that change only together with the versi
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from waterbed.harness.backends.sandbox import SandboxBackend
 from waterbed.harness.errors import UsageError
-from waterbed.harness.records import Generation, Prompt, Sample, Score, content_hash
+from waterbed.harness.records import (
+    Generation,
+    GenerationSettings,
+    Prompt,
+    Sample,
+    Score,
+    content_hash,
+)
 from waterbed.harness.rewards import reward
 from waterbed.harness.tasks import Task, tasks
 
@@ -45,9 +53,11 @@ def plain(prompt: Prompt) -> object:
 
 
 def prompts_hash(task: Task) -> str:
-    """Over the first prompts and the decoding settings."""
+    """Over the first prompts and what the decoding settings change of the defaults."""
     asked = [plain(task.body.prompt(s)) for s in task.items[:FEW]]
-    return content_hash([asked, repr(task.settings), task.style])
+    default = asdict(GenerationSettings())
+    chosen = {k: v for k, v in asdict(task.settings).items() if v != default[k]}
+    return content_hash([asked, chosen, task.style])
 
 
 @pytest.mark.parametrize("name", NAMES)
