@@ -15,7 +15,19 @@ import typer
 
 from ... import __version__
 from ..errors import WaterbedError
-from . import demo, doctor, evaluate, gate, init, listing, noise, plan, report
+from . import (
+    constitution,
+    contamination,
+    demo,
+    doctor,
+    evaluate,
+    gate,
+    init,
+    listing,
+    noise,
+    plan,
+    report,
+)
 
 app = typer.Typer(
     name="waterbed",
@@ -34,6 +46,8 @@ app.command("eval")(evaluate.eval_)
 app.command("score")(evaluate.score)
 app.command("noise")(noise.noise)
 app.command("gate")(gate.gate)
+app.command("contamination")(contamination.contamination)
+app.command("constitution")(constitution.constitution)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 

@@ -59,7 +59,20 @@ def test_help_and_version_need_nothing(waterbed: Command) -> None:
 
 def test_commands_that_are_not_built_do_not_appear() -> None:
     built = {command.name for command in app.registered_commands}
-    assert built == {"demo", "init", "list", "plan", "eval", "score", "gate", "report", "doctor"}
+    assert built == {
+        "constitution",
+        "contamination",
+        "demo",
+        "doctor",
+        "eval",
+        "gate",
+        "init",
+        "list",
+        "noise",
+        "plan",
+        "report",
+        "score",
+    }
 
 
 def test_an_unknown_suite_is_a_usage_error_with_the_nearest_name(
