@@ -19,7 +19,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from gate_rules import OTHERS, Finals, StoredGate, Suite
+from gate_rules import OTHERS, StoredGate, finals
 from simulated_suites import SEED, SUITE, TRUTHS, VOTES, Domain, Paths, draw_suite, live_exits
 
 from waterbed.harness.policy import NAMES
@@ -32,25 +32,17 @@ MARGIN = 0.03
 Exits = dict[str, np.ndarray]
 
 
-def last(suite: Mapping[str, Paths], right: float) -> dict[str, Finals]:
-    """What was seen of a suite at its last item."""
-    return {
-        name: Finals(p.plan.items, p.total[:, -1], p.squares[:, -1], right, p.graded)
-        for name, p in suite.items()
-    }
-
-
 def judged(gate: StoredGate, paths: Mapping[str, Paths], right: float) -> Exits:
     """Exit codes of every rule on the same candidates."""
-    finals: Suite = last(paths, right)
+    found = finals(paths, right)
     for r in range(2):
-        gate.check(finals, r)
-    ours = gate.exits(finals)
+        gate.check(found, r)
+    ours = gate.exits(found)
     live = live_exits(paths, gate.gating)
     return {
         **ours,
         **{f"{name}, live": live[name] for name in ours},
-        **{name: rule(finals) for name, rule in OTHERS.items()},
+        **{name: rule(found) for name, rule in OTHERS.items()},
     }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from memory_runs import MemoryRun, make_pair, make_run
-from simulated_suites import LEVEL, Domain
+from simulated_suites import LEVEL, Domain, Paths
 
 from waterbed.harness.comparability import Differences
 from waterbed.harness.gate import Case, decide, gate_runs
@@ -46,6 +46,14 @@ class Finals:
 
 
 Suite = Mapping[str, Finals]
+
+
+def finals(suite: Mapping[str, Paths], right: float = 0.5) -> dict[str, Finals]:
+    """What was seen of a suite at its last item."""
+    return {
+        name: Finals(p.plan.items, p.total[:, -1], p.squares[:, -1], right, p.graded)
+        for name, p in suite.items()
+    }
 
 
 class StoredGate:

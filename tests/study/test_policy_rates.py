@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 
 import pytest
-from gate_rules import Finals, StoredGate
-from simulated_suites import SUITE, TRUTHS, VOTES, Domain, Paths, draw_suite, live_exits
+from gate_rules import StoredGate, finals
+from simulated_suites import SUITE, TRUTHS, VOTES, Domain, draw_suite, live_exits
 
 pytestmark = pytest.mark.study
 
@@ -40,13 +40,6 @@ PUBLISHED: dict[str, tuple[float, float | None, float]] = {
 DEMOTED = {0.04: set[str](), 0.08: {"safety"}, 0.15: {"safety", "code", "knowledge"}}
 
 
-def last(suite: dict[str, Paths]) -> dict[str, Finals]:
-    return {
-        name: Finals(p.plan.items, p.total[:, -1], p.squares[:, -1], 0.5, p.graded)
-        for name, p in suite.items()
-    }
-
-
 def near(share: float, published: float) -> bool:
     """Within three errors of both simulations, and a printed digit."""
     spread = max(published * (1 - published), 2e-3)
@@ -71,7 +64,7 @@ def stored(
 ) -> dict[str, tuple[float, float]]:
     """Shares of exit 0 and 1 by policy, through the whole decision of the gate."""
     gate = StoredGate(suite)
-    found = last(draw_suite(truth, discordance, STORED_ROUNDS, suite=suite))
+    found = finals(draw_suite(truth, discordance, STORED_ROUNDS, suite=suite))
     gate.check(found, 0)
     return {
         name: (float((c == 0).mean()), float((c == 1).mean()))

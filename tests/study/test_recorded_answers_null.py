@@ -5,30 +5,21 @@ while the items and how often they flip stay real. Two seeds of one model would 
 reference; no such recording is at hand.
 """
 
-import json
-import os
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
+from bench_gate import MODELS, SOLUTIONS, verdicts
 
 from waterbed.harness.statistics.expected_looks import replay
 from waterbed.harness.statistics.sequential import plan_looks
 
-SOLUTIONS = Path(os.environ.get("WATERBED_DATA", "")) / "gsm8k" / "example_model_solutions.jsonl"
-MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 SPLITS = 500
 
 pytestmark = [
     pytest.mark.study,
     pytest.mark.skipif(not SOLUTIONS.is_file(), reason="WATERBED_DATA has no GSM8K solutions"),
 ]
-
-
-def verdicts() -> dict[str, np.ndarray]:
-    rows = [json.loads(line) for line in SOLUTIONS.read_text(encoding="utf-8").splitlines()]
-    return {m: np.array([float(row[m]["is_correct"]) for row in rows]) for m in MODELS}
 
 
 @pytest.mark.parametrize("pair", list(combinations(MODELS, 2)), ids="-".join)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import pytest
-from gate_rules import Finals, StoredGate
+from gate_rules import StoredGate, finals
 from memory_runs import make_run
 from simulated_suites import VOTES, draw_suite
 
@@ -49,11 +49,7 @@ def test_wald_in_place_of_tango_passes_losses_of_the_margin(
 
 
 def test_without_holm_unchanged_suites_are_red_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, drawn = StoredGate(VOTES), draw_suite({}, 0.15, 120, suite=VOTES)
-    found = {
-        name: Finals(p.plan.items, p.total[:, -1], p.squares[:, -1], 0.5)
-        for name, p in drawn.items()
-    }
+    gate, found = StoredGate(VOTES), finals(draw_suite({}, 0.15, 120, suite=VOTES))
     assert (gate.exits(found)["harm"] == 1).mean() <= 0.08
     monkeypatch.setattr(gate_module, "holm", list)
     assert (gate.exits(found)["harm"] == 1).mean() > 0.12

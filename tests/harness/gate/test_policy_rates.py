@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from gate_rules import Finals, StoredGate
+from gate_rules import StoredGate, finals
 from memory_runs import MemoryRun, make_run
 from simulated_suites import (
     SUITE,
@@ -116,10 +116,7 @@ def test_a_live_gate_decides_as_it_is_simulated(
 
 
 def test_a_stored_gate_decides_as_it_is_simulated(gate: StoredGate) -> None:
-    found = {
-        name: Finals(p.plan.items, p.total[:1, -1], p.squares[:1, -1], 0.5, p.graded)
-        for name, p in draw_suite({}, 0.15, 1).items()
-    }
+    found = finals(draw_suite({}, 0.15, 1))
     gate.check(found, 0)
     math = found["math"]
     worse = replace(math, total=math.total - 130, squares=math.squares + 130)
