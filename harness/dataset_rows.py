@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 from .errors import DataError
+from .jsonl import object_of
 
 Row: TypeAlias = Mapping[str, Any]
 Shape: TypeAlias = Literal["messages", "preference", "reward", "text", "prompt"]
@@ -48,7 +49,7 @@ class BadRow(ValueError):
 
 
 def check_rows(
-    placed: Iterable[tuple[str, Row]],
+    placed: Iterable[tuple[str, Row | bytes]],
     shape: Shape,
     *,
     tokens: Callable[[Row], int] | None = None,
@@ -57,7 +58,7 @@ def check_rows(
     """Rows in the form of `shape`.
 
     Args:
-        placed: rows, each with the place that messages name (`file:line`).
+        placed: rows or lines of JSONL, each with the place that messages name (`file:line`).
         tokens: counts the tokens of a row in that form; needed for `longest` to mean anything.
         longest: most tokens a row may have.
 
@@ -68,12 +69,15 @@ def check_rows(
     bad: list[str] = []
     for place, given in placed:
         try:
-            row = _FORMS[shape](_columns(given, shape))
+            seen = object_of(place, given) if isinstance(given, bytes) else given
+            row = _FORMS[shape](_columns(seen, shape))
             if tokens is not None and longest is not None:
                 _refuse_long(tokens(row), longest)
             rows.append(row)
         except BadRow as error:
             bad.append(f"{place}: {error}.")
+        except DataError as error:
+            bad.append(str(error))
     if bad:
         raise DataError(_listed(bad, len(bad) + len(rows)))
     return rows

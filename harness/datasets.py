@@ -18,12 +18,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from .dataset_rows import Row, Shape, check_rows, shape_of
 from .errors import DataError, UsageError
-from .jsonl import numbered_jsonl
+from .jsonl import numbered_lines, object_of
 from .plugins import Registry
 
 __all__ = ["Dataset", "Row", "Shape", "dataset", "datasets", "fingerprint", "load", "load_any"]
@@ -91,7 +92,8 @@ def load_any(reference: str, *, n: int | None = None, seed: int = 0) -> list[Row
     if not _is_file(reference) and not reference.startswith("hub:"):
         shape = datasets.get(reference.partition("@")[0]).shape
         return load(reference, shape=shape, n=n, seed=seed)
-    for place, row in _placed(reference, "text", 1, seed):
+    for place, given in _placed(reference, "text", 1, seed):
+        row = object_of(place, given) if isinstance(given, bytes) else given
         found = shape_of(row)
         if found is None:
             raise DataError(
@@ -121,16 +123,20 @@ def _is_file(reference: str) -> bool:
     return reference.endswith((".jsonl", ".json"))
 
 
-def _placed(reference: str, shape: Shape, n: int | None, seed: int) -> Iterable[tuple[str, Row]]:
-    """Rows with the place that messages name."""
-    if n is not None and n < 1:
-        raise UsageError(f"'{reference}' is to give {n} rows; ask for at least 1, or for all.")
+def _placed(
+    reference: str, shape: Shape, n: int | None, seed: int
+) -> Iterable[tuple[str, Row | bytes]]:
+    """Rows, or lines of a file, with the place that messages name."""
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
+        raise UsageError(f"'{reference}' is to give {n!r} rows; ask for 1 or more, or for all.")
     if reference.startswith("hub:"):
         return _numbered(reference, islice(_hub_rows(HubReference.parse(reference)), n))
     name, _, split = reference.partition("@")
     _refuse_test(reference, split, f"{name}@train")
     if _is_file(reference):
-        return islice(numbered_jsonl(reference), n)
+        return islice(numbered_lines(reference), n)
+    if Path(reference).exists() and name not in datasets.all():
+        raise UsageError(f"'{reference}' is no JSONL file; convert it to one and name that.")
     found = datasets.get(name)
     if found.shape != shape and not (shape == "prompt" and found.shape != "text"):
         raise UsageError(f"Dataset '{name}' has {found.shape} rows but {shape} rows are needed.")

@@ -32,12 +32,21 @@ def numbered_jsonl(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
         UsageError: the file is missing or cannot be read.
         DataError: a line is not a JSON object; names file:line.
     """
+    return ((place, object_of(place, line)) for place, line in numbered_lines(path))
+
+
+def numbered_lines(path: str | Path) -> Iterator[tuple[str, bytes]]:
+    """The lines of a JSONL file that are not blank, each with its place, `file:line`; not yet read.
+
+    Raises:
+        UsageError: the file is missing or cannot be read.
+    """
     try:
         with Path(path).open("rb") as lines:
             for number, raw in enumerate(lines, 1):
                 line = raw.removeprefix(_BOM) if number == 1 else raw
                 if line.strip():
-                    yield f"{path}:{number}", _object(f"{path}:{number}", line)
+                    yield f"{path}:{number}", line
     except FileNotFoundError as error:
         raise UsageError(f"There is no file '{path}'; check the path.") from error
     except OSError as error:
@@ -46,7 +55,12 @@ def numbered_jsonl(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
         ) from error
 
 
-def _object(place: str, line: bytes) -> dict[str, Any]:
+def object_of(place: str, line: bytes) -> dict[str, Any]:
+    """The object of one line.
+
+    Raises:
+        DataError: it is no JSON object; names the place.
+    """
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:

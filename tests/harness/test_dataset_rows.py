@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from waterbed.harness.dataset_rows import (
     shape_of,
     texts_of,
 )
+from waterbed.harness.datasets import load
 from waterbed.harness.errors import DataError
 
 
@@ -140,6 +142,18 @@ def test_all_bad_rows_are_said_at_once_and_the_rest_is_counted() -> None:
     assert [line.split(": ")[0] for line in lines[1:3]] == ["d:1", "d:3"]
     assert len(lines) == MOST_NAMED + 2
     assert lines[-1] == "... and 20 more."
+
+
+def test_lines_that_are_no_rows_are_said_beside_bad_rows(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"text": "a"}\n{\n{"text": ""}\n[1]\n')
+    with pytest.raises(DataError) as refused:
+        load(str(file), shape="text")
+    lines = str(refused.value).splitlines()
+    assert lines[0] == "3 of 4 rows cannot be trained on:"
+    assert "rows.jsonl:2: not valid JSON" in lines[1]
+    assert "rows.jsonl:3: text is empty" in lines[2]
+    assert "rows.jsonl:4: expected a JSON object" in lines[3]
 
 
 def test_the_shape_of_a_row_is_told_by_its_columns() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,10 +135,16 @@ def test_a_fingerprint_is_of_the_rows_and_their_order() -> None:
     assert len({fingerprint(r)["sha256"] for r in (first, first[::-1], first[:19])}) == 3
 
 
-@pytest.mark.parametrize("n", [0, -1])
-def test_no_rows_are_not_asked_for(n: int) -> None:
-    with pytest.raises(UsageError, match="ask for at least 1"):
+@pytest.mark.parametrize("n", [0, -1, True, 2.5, "5"])
+def test_a_number_of_rows_that_means_nothing_is_named(n: Any) -> None:
+    with pytest.raises(UsageError, match=f"is to give {n!r} rows"):
         load("pocket/math@train", shape="messages", n=n)
+
+
+def test_a_file_of_another_kind_is_not_taken_for_a_dataset(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("prompt,answer\n")
+    with pytest.raises(UsageError, match=r"rows.csv' is no JSONL file"):
+        load(str(tmp_path / "rows.csv"), shape="messages")
 
 
 def test_data_of_whatever_shape_is_known_by_its_columns(tmp_path: Path) -> None:
