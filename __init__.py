@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .harness.records import GenerationSettings as GenerationSettings
     from .harness.records import Sample as Sample
     from .harness.records import Score as Score
+    from .harness.rewards import scorer as scorer
+    from .harness.sampling import Sampling as Sampling
     from .harness.stage import stage as stage
     from .harness.tasks import Card as Card
     from .harness.tasks import Metric as Metric
@@ -40,6 +42,8 @@ _PUBLIC = {
     "task": "harness.tasks",
     "Card": "harness.tasks",
     "Metric": "harness.tasks",
+    "Sampling": "harness.sampling",
+    "scorer": "harness.rewards",
     "stage": "harness.stage",
     "dataset": "harness.datasets",
     "Sample": "harness.records",

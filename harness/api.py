@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import contamination, manifest, tables
 from .answer_cache import AnswerCache
+from .backends.thinking import no_thinking
 from .checkpoints import Checkpoint, open_checkpoint
 from .errors import DataError, Interrupted, UnknownName, UsageError
 from .records import Generation, Role
 from .run import Run, RunWriter, previous
 from .runner import Outcome, Progress, Runner, Stop, TaskPlan, hash_order
+from .sampling import Sampling, rank
 from .tasks import Task, resolve
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def evaluate(
     options: Mapping[str, Any] | None = None,
     judges: Mapping[Role, Backend] | None = None,
     limit: int | None = None,
-    repeats: int | None = None,
+    samples: int | Sampling | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     order_seed: int | None = None,
@@ -56,8 +58,10 @@ def evaluate(
         options: passed to the backend (device, dtype, batch_size, threads ...).
         judges: backends for the other roles (judge, user, sandbox).
         limit: only the first so many items of each task, in hash order.
-        repeats: answers an item; default is the task's.
-        settings: decoding settings that replace the tasks' own: max_tokens, temperature, top_p, stop.
+        samples: answers an item, or a Sampling that also says what is made of them; default is the
+            task's own number. A task that decodes greedily is then sampled (sampling.py).
+        settings: decoding settings that replace the tasks' own: max_tokens, temperature, top_p, stop,
+            thinking_budget.
         order_seed: of the order of the items (and so of what `limit` leaves), where it is not `seed`.
         looks, stop: see runner.TaskPlan and runner.Runner.
         cache: share greedy answers with other Runs (never those of a Backend object).
@@ -66,15 +70,19 @@ def evaluate(
     Raises:
         UsageError, DataError, InstrumentError: see errors.py; what was answered is kept.
     """
-    tasks = tuple(t.decoded(**(settings or {})) for t in resolve(suites))
+    sampling = samples if isinstance(samples, Sampling) else Sampling(samples)
+    tasks = tuple(sampling.decoded(t, settings or {}) for t in resolve(suites))
     order = seed if order_seed is None else order_seed
-    plans = [_plan(t, limit, repeats, order, (looks or {}).get(t.name, ())) for t in tasks]
+    plans = [
+        _plan(t, limit, sampling.answers(t), order, (looks or {}).get(t.name, ())) for t in tasks
+    ]
     given = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
     out = Path(out)
     with contextlib.ExitStack() as opened:
         backends = _other_roles(tasks, judges or {}, opened)
         engine = make_backend(backend, given, _kept_options(out, options or {}, fresh))
         opened.callback(engine.close)
+        _check_budgets(tasks, engine, given.path)
         backends["candidate"] = engine
         entry = manifest.build(
             kind="eval",
@@ -86,10 +94,11 @@ def evaluate(
             selection={"suites": list(suites), "limit": limit},
             labels=labels,
         )
+        entry["sampling"] = sampling.as_dict()
         entry["contamination"] = contamination.of_checkpoint(given.path, plans)
         shared = AnswerCache() if cache and isinstance(backend, str) else None
         with RunWriter(out, entry, fresh=fresh) as writer:
-            return _run(writer, plans, backends, shared, seed, stop, progress)
+            return _run(writer, plans, backends, shared, seed, stop, progress, sampling)
 
 
 def score(
@@ -215,14 +224,37 @@ def _kept_options(out: Path, options: Mapping[str, Any], fresh: bool) -> dict[st
 
 
 def _plan(
-    task: Task, limit: int | None, repeats: int | None, seed: int, looks: Sequence[int]
+    task: Task, limit: int | None, repeats: int, seed: int, looks: Sequence[int]
 ) -> TaskPlan:
     if limit is not None and limit < 1:
         raise UsageError(
             f"--limit must be at least 1, got {limit}; an empty evaluation says nothing."
         )
     items = hash_order(task, task.items, seed)[:limit]
-    return TaskPlan(task, items, repeats or task.repeats, tuple(looks))
+    return TaskPlan(task, items, repeats, tuple(looks))
+
+
+def _check_budgets(tasks: Sequence[Task], engine: Backend, checkpoint: Path) -> None:
+    """Refuse a thinking budget where nobody could keep it.
+
+    Raises:
+        UsageError: a completion task, or a model or backend without thinking markers.
+    """
+    for task in tasks:
+        if task.settings.thinking_budget is None:
+            continue
+        if task.style != "chat":
+            raise UsageError(
+                f"Task '{task.name}' asks without a chat template, so a thinking budget means nothing; "
+                "leave out --thinking-budget, or choose chat tasks."
+            )
+        if not hasattr(engine, "thinking_end"):
+            raise UsageError(
+                f"The backend '{engine.describe()['name']}' cannot end a model's thinking; leave out "
+                "--thinking-budget, or use --backend transformers."
+            )
+        if engine.thinking_end is None:
+            raise no_thinking(str(checkpoint))
 
 
 def _refuse_unknown_ids(task: Task, ids: frozenset[str], responses: str | Path) -> None:
@@ -242,6 +274,7 @@ def _run(
     seed: int,
     stop: Stop | None,
     progress: Progress | None,
+    sampling: Sampling = Sampling(),
 ) -> Run:
     began = time.monotonic()
     runner = Runner(
@@ -255,7 +288,8 @@ def _run(
             f"'{writer.path}', and the same command resumes it."
         ) from error
     tasks = [p.task for p in plans]
-    writer.write_json("results.json", tables.results(tasks, outcome))
+    ranks = {k: s for t in tasks for k, s in rank(t, sampling, outcome, backends).items()}
+    writer.write_json("results.json", tables.results(tasks, outcome, sampling, ranks))
     finished = writer.finish(
         "stopped" if outcome.stopped else "complete",
         {

@@ -1,4 +1,4 @@
-"""What an evaluation would cost, from what an earlier one of the same tasks did cost.
+"""What an evaluation would cost, from what an earlier one did, and what a solved item cost in one.
 
 Tokens come from the stored answers, answer by answer; time from that Run's wall clock over all its
 tokens, so it holds for the same machine, engine and batch size only. What was not measured is None,
@@ -61,6 +61,25 @@ def seconds_per_token(run: Run) -> float | None:
     measured = run.manifest.get("kind") == "eval" and not cost.get("cached_answers")
     wall = cost.get("wall_s")
     return wall / tokens if measured and tokens and wall else None
+
+
+def seconds_per_solved(run: Run) -> dict[str, dict[str, float]]:
+    """Seconds per solved item by task and figure; `any` is an item that some answer solved.
+
+    The tokens per solved item of results.json, with their share of the prompts, at this Run's own rate;
+    empty where time was not measured.
+    """
+    rate = seconds_per_token(run)
+    if rate is None:
+        return {}
+    found: dict[str, dict[str, float]] = {}
+    for task, result in run.results().items():
+        cost = result["cost"]
+        spent = {"any": cost["per_solved"], **cost.get("per_solved_by", {})}
+        completion = cost["completion_tokens"]
+        scale = rate * (1 + cost.get("prompt_tokens", 0) / completion) if completion else 0.0
+        found[task] = {name: scale * tokens for name, tokens in spent.items() if tokens}
+    return found
 
 
 def _scaled(run: Run, cost: TaskCost, spent: Any, rate: float | None) -> TaskCost:

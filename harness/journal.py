@@ -49,7 +49,7 @@ def shared_key(role: Role, identity: str, ticket: Ticket) -> str | None:
 def _asked(role: Role, identity: str, ticket: Ticket) -> list[Any]:
     request = ticket.request
     extra = list(getattr(request, "choices", ())) or type(request).__name__
-    return [role, identity, ticket.rendered, dataclasses.asdict(ticket.settings), extra]
+    return [role, identity, ticket.rendered, ticket.settings.as_dict(), extra]
 
 
 def encode_answer(answer: Answer) -> dict[str, Any]:

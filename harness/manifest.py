@@ -10,7 +10,7 @@ import dataclasses
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -81,7 +81,7 @@ def _task(plan: TaskPlan) -> dict[str, Any]:
         "items": len(plan.items),
         "items_in_full": len(task.items),
         "repeats": plan.repeats,
-        "settings": {**dataclasses.asdict(task.settings), "stop": list(task.settings.stop)},
+        "settings": task.settings.as_dict(),
         "metrics": [dataclasses.asdict(m) for m in task.metrics],
         "verified": task.card.verified,
         "chance": task.card.chance,
@@ -89,10 +89,10 @@ def _task(plan: TaskPlan) -> dict[str, Any]:
     }
 
 
-def package_versions() -> dict[str, str]:
-    """Versions of the installed packages an answer may depend on."""
+def package_versions(also: Iterable[str] = ()) -> dict[str, str]:
+    """Versions of the installed packages an answer may depend on, and of others."""
     found = {}
-    for name in PACKAGES:
+    for name in (*PACKAGES, *also):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -122,7 +122,7 @@ def measure_noise(
             options={**{k: backend[k] for k in _PASSED if k in backend}, "batch_size": size},
             judges=judges,
             limit=min(few, group.items),
-            repeats=group.repeats,
+            samples=group.repeats,
             settings=group.settings,
             seed=int(run.manifest["seed"]) + 1,
             order_seed=int(run.manifest["seed"]),

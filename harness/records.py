@@ -6,6 +6,7 @@ declared (tasks.py), how requests are answered (backends/), how scores are store
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Generator, Mapping, Sequence
@@ -93,6 +94,8 @@ class GenerationSettings:
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     """Generation ends before the first of these; the stop string is not part of the answer."""
+    thinking_budget: int | None = None
+    """Most tokens of thinking, after which the backend closes it for the model; None sets no limit."""
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -101,11 +104,23 @@ class GenerationSettings:
             raise ValueError(f"temperature must be at least 0, got {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be in (0, 1], got {self.top_p}")
+        if self.thinking_budget is not None and not 0 <= self.thinking_budget < self.max_tokens:
+            raise ValueError(
+                f"thinking_budget must be at least 0 and below max_tokens ({self.max_tokens}), "
+                f"got {self.thinking_budget}"
+            )
 
     @property
     def greedy(self) -> bool:
         """Whether decoding draws no random numbers."""
         return self.temperature == 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON and keys; a budget that is not set is left out, so that older answers keep theirs."""
+        values = dataclasses.asdict(self) | {"stop": list(self.stop)}
+        if self.thinking_budget is None:
+            del values["thinking_budget"]
+        return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +162,11 @@ class Generation:
     latency_s: float = 0.0
     calls: tuple[ToolCall, ...] = ()
     """Functions the model called, where the request offered tools and the backend reads calls."""
+    logprob: float | None = None
+    """Log-probability of the sampled tokens (nats, summed, at temperature 1); None where the backend
+    does not give it, as for greedy answers."""
+    thinking_closed: bool = False
+    """The thinking budget ran out, and the backend closed the thinking."""
 
     @property
     def truncated(self) -> bool:

@@ -7,14 +7,15 @@ Rows are sorted and types fixed, so that equal scores give equal bytes. Not here
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .journal import Entry
 from .records import Choice, Generation, Sample, Score, canonical_json
 from .runner import Outcome, ScoreKey
+from .sampling import Attempt, Sampling, figures, mean_and_error
 from .tasks import Task
 
 if TYPE_CHECKING:
@@ -148,50 +149,113 @@ def prompt_hash(prompts: Mapping[ScoreKey, str], task: str) -> str:
     return text_hash("\n".join(places))
 
 
-def results(tasks: Sequence[Task], outcome: Outcome) -> dict[str, Any]:
-    """Every metric of every task with n, mean, standard error and unscored counts by reason."""
-    spent: Counter[str] = Counter()
+def results(
+    tasks: Sequence[Task],
+    outcome: Outcome,
+    sampling: Sampling = Sampling(),
+    ranks: Mapping[ScoreKey, Score] | None = None,
+) -> dict[str, Any]:
+    """Every metric of every task with n, mean, standard error and unscored counts by reason.
+
+    Args:
+        ranks: what the scorer of `sampling` says of the answers.
+    """
+    spent: dict[ScoreKey, _Spent] = {}
     for entry in outcome.entries:
         if isinstance(entry.answer, Generation):
-            spent[entry.ticket.task] += entry.answer.completion_tokens
-    return {t.name: _task_results(t, outcome.scores, spent[t.name]) for t in tasks}
+            at = entry.ticket
+            spent.setdefault((at.task, at.sample_id, at.repeat), _Spent()).add(entry.answer)
+    places: dict[str, list[ScoreKey]] = {t.name: [] for t in tasks}
+    for key in sorted(outcome.scores):
+        places[key[0]].append(key)
+    found = {}
+    for task in tasks:
+        items: dict[str, list[Attempt]] = {}
+        for key in places[task.name]:
+            tokens = spent.get(key, _Spent()).completion_tokens
+            attempt = Attempt(outcome.scores[key], tokens, (ranks or {}).get(key))
+            items.setdefault(key[1], []).append(attempt)
+        total = sum((spent.get(key, _Spent()) for key in places[task.name]), _Spent())
+        found[task.name] = _task_results(task, items, total, sampling)
+    return found
 
 
-def _task_results(task: Task, all_scores: Mapping[ScoreKey, Score], tokens: int) -> dict[str, Any]:
+@dataclass(slots=True)
+class _Spent:
+    """What answers took."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    thinking_closed: int = 0
+
+    def add(self, answer: Generation) -> None:
+        self.prompt_tokens += answer.prompt_tokens
+        self.completion_tokens += answer.completion_tokens
+        self.thinking_closed += answer.thinking_closed
+
+    def __add__(self, other: _Spent) -> _Spent:
+        return _Spent(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.thinking_closed + other.thinking_closed,
+        )
+
+
+def _task_results(
+    task: Task, items: Mapping[str, Sequence[Attempt]], spent: _Spent, sampling: Sampling
+) -> dict[str, Any]:
+    scores = [(name, a.score) for name, own in items.items() for a in own]
+    scored = {
+        name: kept
+        for name, own in items.items()
+        if (kept := [a.score for a in own if a.score.scored])
+    }
+    reasons = Counter(s.reason for _, s in scores if s.scored and s.reason)
+    several = figures(task, items, sampling)
+    return {
+        "metrics": _metrics(task, scores),
+        "notes": dict(sorted(reasons.items())),
+        "extra": dict(task.aggregate(scored)) if scored else {},
+        "cost": _cost(scored, spent, several),
+        "sampling": {key: value for key, value in several.items() if key != "per_solved"},
+    }
+
+
+def _metrics(task: Task, scores: Sequence[tuple[str, Score]]) -> dict[str, Any]:
+    """Means over answers; answers to one item, and items of one cluster, are one unit of error."""
     samples = {s.id: s for s in task.items}
-    scores = {k: s for k, s in sorted(all_scores.items()) if k[0] == task.name}
-    values: dict[str, list[float]] = {}
+    values: dict[str, list[tuple[float, str]]] = {}
     unscored: dict[str, Counter[str]] = {}
-    for key, score in scores.items():
-        for metric, value in metric_rows(task, samples[key[1]], score):
+    for name, score in scores:
+        sample = samples[name]
+        for metric, value in metric_rows(task, sample, score):
+            seen = values.setdefault(metric, [])
             if value is None:
                 unscored.setdefault(metric, Counter())[score.reason or "unknown"] += 1
-                values.setdefault(metric, [])
             else:
-                values.setdefault(metric, []).append(value)
-    metrics: dict[str, Any] = {
-        metric: {**mean_and_error(seen), "unscored": dict(unscored.get(metric, {}))}
+                seen.append((value, sample.cluster or name))
+    return {
+        metric: {
+            **mean_and_error([v for v, _ in seen], [c for _, c in seen]),
+            "unscored": dict(unscored.get(metric, {})),
+        }
         for metric, seen in sorted(values.items())
     }
-    reasons = Counter(s.reason for s in scores.values() if s.scored and s.reason)
-    scored: dict[str, list[Score]] = {}
-    for key, score in scores.items():
-        if score.scored:
-            scored.setdefault(key[1], []).append(score)
-    extra = dict(task.aggregate(scored)) if scored else {}
+
+
+def _cost(
+    scored: Mapping[str, Sequence[Score]], spent: _Spent, several: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Tokens, and completion tokens per item that some answer solved; None where none was counted."""
     solved = sum(any(s.value == 1.0 for s in own) for own in scored.values())
-    cost = {"completion_tokens": tokens, "per_solved": tokens / solved if solved else None}
-    notes = dict(sorted(reasons.items()))
-    return {"metrics": metrics, "notes": notes, "extra": extra, "cost": cost}
-
-
-def mean_and_error(values: Sequence[float]) -> dict[str, Any]:
-    """Mean and its standard error sqrt(s^2 / n), s^2 with n - 1; None where there is no evidence."""
-    n = len(values)
-    if n == 0:
-        return {"mean": None, "se": None, "n": 0}
-    mean = math.fsum(values) / n
-    if n == 1:
-        return {"mean": mean, "se": None, "n": 1}
-    variance = math.fsum((v - mean) ** 2 for v in values) / (n - 1)
-    return {"mean": mean, "se": math.sqrt(variance / n), "n": n}
+    tokens = spent.completion_tokens
+    cost: dict[str, Any] = {
+        "prompt_tokens": spent.prompt_tokens,
+        "completion_tokens": tokens,
+        "per_solved": tokens / solved if tokens and solved else None,
+    }
+    if spent.thinking_closed:
+        cost["thinking_closed"] = spent.thinking_closed
+    if several:
+        cost["per_solved_by"] = several["per_solved"]
+    return cost

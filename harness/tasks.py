@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import GeneratorType
@@ -166,6 +166,11 @@ class Task:
         """An answer that must score 1, where the benchmark has one for this sample."""
         known = getattr(self.body, "reference", None)
         return known(sample) if known else None
+
+    def vote(self, score: Score) -> Hashable | None:
+        """What an answer says, for a majority; None has no vote."""
+        own = getattr(self.body, "vote", None)
+        return cast("Hashable | None", own(score)) if own else score.extracted
 
     def aggregate(self, scores: Mapping[str, Sequence[Score]]) -> Mapping[str, float]:
         """Extra numbers beyond the mean of each metric, from the scores of each sample id."""

@@ -113,7 +113,12 @@ def _task(
     declared = {m["name"]: m for m in about.get("metrics", ())}
     found: Mapping[str, Any] = results.get("metrics") or {}
     order = [*(m for m in declared if m in found), *(m for m in found if m not in declared)]
+    several: Mapping[str, Any] = results.get("sampling") or {}
     metrics = tuple(_metric(m, declared.get(m, {}), found[m]) for m in order)
+    metrics += tuple(
+        _metric(m, {"gated": False}, {**figure, "unscored": _lost(figure)})
+        for m, figure in several.get("figures", {}).items()
+    )
     rows = _headline_rows(frames[0], name, order[0] if order else "")
     lower = bool(metrics) and metrics[0].lower
     bad = _failing(rows, lower)
@@ -123,10 +128,26 @@ def _task(
         anchor=anchor,
         about=about,
         metrics=metrics,
-        extra=flat(results.get("extra") or {}),
+        extra=flat(results.get("extra") or {}) + _costs(results),
         reasons=tuple((str(reason), int(count)) for reason, count in counts.items()),
         failing=len(bad),
         worst=_samples(name, bad.head(plan.samples), frames[1], plan),
+    )
+
+
+def _lost(figure: Mapping[str, Any]) -> dict[str, int]:
+    return {"too few scored answers": figure["unscored"]} if figure["unscored"] else {}
+
+
+def _costs(results: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Tokens per solved item, and why a figure of several answers is not there."""
+    cost: Mapping[str, Any] = results.get("cost") or {}
+    spent = {"any answer": cost.get("per_solved"), **(cost.get("per_solved_by") or {})}
+    several = results.get("sampling") or {}
+    return (
+        *((f"tokens per solved item, {k}", f"{v:,.0f}") for k, v in spent.items() if v is not None),
+        *((f"no {k}", str(v)) for k, v in (several.get("absent") or {}).items()),
+        *((str(k), str(v)) for k, v in (several.get("notes") or {}).items()),
     )
 
 

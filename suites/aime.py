@@ -1,7 +1,7 @@
 r"""AIME 2024 and 2025: thirty competition problems a year with an integer from 0 to 999 as the answer.
 
 `aime24` and `aime25` ask in one chat turn of our own wording and draw 16 answers a problem; results carry
-avg@16, pass@k and maj@k (suites/repeated.py). The answer is read by the first rule that applies: the last
+avg@16, pass@k and maj@k (harness/sampling.py). The answer is read by the first rule that applies: the last
 `\boxed{...}`, whatever it holds; what stands between the first and the last `$`, if that is an integer; the
 last integer. The last two are for complete answers only: a number where the token limit cut is not an
 answer. Answers are compared as integers, so "025" is 25. `aime24-greedy` and `aime25-greedy` decode once.
@@ -13,7 +13,7 @@ A sample's id is the file's. Not here: symbolic equality (math_answers.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..harness.errors import DataError
@@ -22,7 +22,6 @@ from ..harness.jsonl import read_jsonl
 from ..harness.records import Generation, GenerationSettings, Prompt, Sample, Score, user
 from ..harness.tasks import Card, Metric, task
 from .math_answers import LONGEST, boxed, no_answer, plain_form
-from .repeated import KS, avg_at, maj_at, pass_at
 
 _SHA256 = {
     2024: "14ef1a7378143626aa34d87d132db7e6cd36349327867d785bc6a8224ceb8db9",
@@ -119,10 +118,6 @@ class _Problems:
 
     def grade(self, sample: Sample, generation: Generation) -> Score:
         return grade_answer(sample.target, generation)
-
-    def aggregate(self, scores: Mapping[str, Sequence[Score]]) -> Mapping[str, float]:
-        """avg@n, pass@k and maj@k where there are several answers a problem."""
-        return avg_at(scores) | pass_at(scores, KS) | maj_at(scores)
 
 
 def _card(year: int, reference: dict[str, float]) -> Card:

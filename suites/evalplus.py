@@ -15,7 +15,7 @@ v0.2.0, unpacked), or --items. A sample's id is its task_id.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -27,13 +27,12 @@ from ..harness.records import (
     GenerationSettings,
     Prompt,
     Sample,
-    Score,
     user,
 )
 from ..harness.sandbox.program import Call, Limits, Program
 from ..harness.tasks import Card, Metric, task
 from .item_files import Row, find_files, read_items, text_of
-from .programs import code_block, execute, pass_at
+from .programs import code_block, execute
 
 #: For all inputs of a set together, reference solution included; memory as the authors'.
 LIMITS = {
@@ -124,10 +123,6 @@ class _Problems:
 
     def grade(self, sample: Sample, generation: Generation) -> Conversation:
         return grade_program(sample, generation.text)
-
-    def aggregate(self, scores: Mapping[str, Sequence[Score]]) -> Mapping[str, float]:
-        """pass@k on all inputs where there are several answers a problem."""
-        return pass_at(scores)
 
 
 def chat_prompt(sample: Sample) -> Prompt:

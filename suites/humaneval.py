@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..harness.errors import DataError
@@ -22,12 +22,11 @@ from ..harness.records import (
     GenerationSettings,
     Prompt,
     Sample,
-    Score,
     user,
 )
 from ..harness.sandbox.program import Call, Limits, Program
 from ..harness.tasks import Card, Metric, task
-from .programs import code_block, execute, pass_at
+from .programs import code_block, execute
 
 _COMMIT = "6d43fb980f9fee3c892a914eda09951f772ad10d"
 _SHA256 = "b796127e635a67f93fb35c04f4cb03cf06f38c8072ee7cee8833d7bee06979ef"
@@ -83,10 +82,6 @@ class _Problems:
     def reference(self, sample: Sample) -> str | None:
         """The canonical solution, which continues the prompt."""
         return sample.metadata["reference"]  # type: ignore[no-any-return]
-
-    def aggregate(self, scores: Mapping[str, Sequence[Score]]) -> Mapping[str, float]:
-        """pass@k where there are several answers a problem."""
-        return pass_at(scores)
 
 
 def program(sample: Sample, completion: str) -> Program:

@@ -38,7 +38,7 @@ from ..harness.sandbox.program import Call, Limits, Program, Stdio
 from ..harness.tasks import Card, Metric, task
 from .item_files import Row, find_files, read_items, text_of
 from .packed_tests import unpack_tests
-from .programs import execution_score, pass_at
+from .programs import execution_score
 
 LIMITS = Limits(wall_s=6.0, memory_bytes=4 << 30)
 _PLAIN = (
@@ -224,13 +224,12 @@ class LiveCodeBench:
         return _described(sample, score, passed=passed, tests=len(runs))
 
     def aggregate(self, scores: Mapping[str, Sequence[Score]]) -> Mapping[str, float]:
-        """pass@k, and pass@1 by difficulty and by month."""
+        """pass@1 by difficulty and by month."""
         values: defaultdict[str, list[float]] = defaultdict(list)
         for score in (score for own in scores.values() for score in own):
             for kind in ("difficulty", "month"):
                 values[f"{kind}/{score.detail[kind]}"].append(score.value or 0.0)
-        means = {name: sum(found) / len(found) for name, found in sorted(values.items())}
-        return {**pass_at(scores), **means}
+        return {name: sum(found) / len(found) for name, found in sorted(values.items())}
 
 
 def _fault(generation: Generation) -> str:

@@ -9,7 +9,6 @@ import re
 
 from ..harness.records import Conversation, Execute, Score
 from ..harness.sandbox.program import Execution, Program
-from .repeated import pass_at as pass_at  # every suite of programs reports it
 
 _FENCE = re.compile(r"```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")

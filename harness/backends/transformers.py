@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from ..checkpoints import Checkpoint, open_checkpoint
 from ..errors import BackendError, UsageError
 from ..records import Answer, Choose, Fault, Generate, Generation, Request, content_hash
-from .base import Ticket
+from .base import Ticket, unreadable
 from .loading import load
 from .prompts import Prompts
 from .stopping import Speech, Stops
-from .thinking import opens_thinking, split_thinking
+from .thinking import Budget, end_marker, no_thinking, opens_thinking, split_thinking
 
 if TYPE_CHECKING:
     from .choices import Question
@@ -75,6 +75,8 @@ class TransformersBackend:
         self.prompts = Prompts(self.loaded.tokenizer, str(checkpoint.path))
         self.speech = Speech(self.loaded.tokenizer)
         self.stops: dict[tuple[str, ...], Stops] = {}
+        marker = end_marker(self.loaded.tokenizer.chat_template)
+        self.thinking_end = self.prompts.encode([marker], chat=True)[0] if marker else None
         self.notes: list[str] = []
         self._tune(batch_size, threads)
         self.facts = self._facts()
@@ -204,7 +206,7 @@ class TransformersBackend:
         generate: dict[int, Ticket] = {}
         choose: dict[int, Ticket] = {}
         for index, ticket in tickets.items():
-            fault = _unreadable(ticket)
+            fault = unreadable(ticket)
             if fault is not None:
                 yield index, fault
             elif isinstance(ticket.request, Choose):
@@ -268,7 +270,16 @@ class TransformersBackend:
             stops=self._stops(ticket.settings.stop),
             opened=opens_thinking(ticket.rendered),
             draws=random.Random(ticket.seed),
+            budget=self._budget(ticket),
         )
+
+    def _budget(self, ticket: Ticket) -> Budget | None:
+        tokens = ticket.settings.thinking_budget
+        if tokens is None or not _is_chat(ticket):
+            return None
+        if self.thinking_end is None:
+            raise no_thinking(str(self.checkpoint.path))
+        return Budget(tokens, self.thinking_end)
 
     def _stops(self, strings: tuple[str, ...]) -> Stops:
         return self.stops.setdefault(strings, Stops(self.speech, strings))
@@ -284,6 +295,8 @@ class TransformersBackend:
             prompt_tokens=len(row.prompt),
             completion_tokens=row.generated,
             latency_s=seconds,
+            logprob=None if row.settings.greedy else row.logprob,
+            thinking_closed=row.budget is not None and row.budget.spent,
         )
 
     def _choose(self, tickets: Mapping[int, Ticket]) -> Iterator[tuple[int, Answer | Fault]]:
@@ -334,20 +347,3 @@ def _rows(ticket: Ticket) -> int:
 def _is_chat(ticket: Ticket) -> bool:
     request = ticket.request
     return isinstance(request, Generate | Choose) and not isinstance(request.prompt, str)
-
-
-def _unreadable(ticket: Ticket) -> Fault | None:
-    """Why this request cannot be put to any model, if so."""
-    request = ticket.request
-    if not isinstance(request, Generate | Choose):
-        return Fault("backend_error", f"a model cannot answer {type(request).__name__}")
-    texts = [ticket.rendered]
-    if isinstance(request, Choose):
-        if not request.choices or not all(request.choices):
-            return Fault("backend_error", "an alternative is empty, which says nothing")
-        texts.extend(request.choices)
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError as error:
-        return Fault("backend_error", f"the prompt is no valid text: {error}")
-    return None

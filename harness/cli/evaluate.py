@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..cost import seconds_per_solved
+from ..errors import UsageError
 from .output import default_out, print_json, progress, result_rows, say, suite_names, table
 
 if TYPE_CHECKING:
@@ -50,10 +52,20 @@ def eval_(
     batch_size: Batch = None,
     threads: Threads = None,
     limit: Limit = None,
-    repeats: Annotated[int | None, typer.Option(help="Answers an item.")] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", "--repeats", help="Answers an item.")
+    ] = None,
+    k: Annotated[str | None, typer.Option(help="Of pass@k and maj@k, for example 1,8.")] = None,
+    best_of: Annotated[int | None, typer.Option(help="Answers a scorer chooses from.")] = None,
+    scorer: Annotated[
+        str | None, typer.Option(help="What chooses: logprob, shortest, longest, or a suite.")
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Most new tokens of an answer.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Share of the likeliest tokens.")] = None,
+    thinking_budget: Annotated[
+        int | None, typer.Option(help="Most tokens of thinking, which is then closed.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of item order and of sampling.")] = 0,
     cache: Annotated[bool, typer.Option(help="Share greedy answers with other Runs.")] = True,
     fresh: Fresh = False,
@@ -64,11 +76,20 @@ def eval_(
     """Evaluate a checkpoint into a Run; the same command again resumes it."""
     from ..api import evaluate
     from ..checkpoints import open_checkpoint
+    from ..sampling import Sampling
     from ..tasks import resolve
 
     allow_unsafe(unsafe_local_exec)
     names = suite_names(suites)
-    resolve(names)
+    sampling = Sampling(samples, _numbers(k), best_of, scorer)
+    settings = {
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "thinking_budget": thinking_budget,
+    }
+    for task in resolve(names):
+        sampling.decoded(task, settings)
     opened = open_checkpoint(checkpoint)
     where = out or default_out("eval", opened.path.name, opened.short, *names)
     options = {"device": device, "dtype": dtype, "batch_size": batch_size, "threads": threads}
@@ -80,8 +101,8 @@ def eval_(
             backend=backend,
             options=options,
             limit=limit,
-            repeats=repeats,
-            settings={"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p},
+            samples=sampling,
+            settings=settings,
             seed=seed,
             cache=cache,
             fresh=fresh,
@@ -115,6 +136,14 @@ def score(
     show(run, as_json=json_)
 
 
+def _numbers(text: str | None) -> tuple[int, ...]:
+    """The numbers of `1,8`."""
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")})) if text else ()
+    except ValueError:
+        raise UsageError(f"--k {text} is no list of numbers; write it like 1,8.") from None
+
+
 def allow_unsafe(wanted: bool) -> None:
     """Let the sandbox fall back to no isolation, for this process and those it starts."""
     if wanted:
@@ -127,8 +156,9 @@ def show(run: Run, *, as_json: bool) -> None:
     if as_json:
         print_json({"run": str(run.path), "status": run.status, "results": results})
     else:
-        numbers = ("points", "std. error", "n")
-        table(("task", "metric", *numbers, "unscored"), result_rows(results), numbers)
+        numbers = ("points", "std. error", "n", "tokens/solved", "s/solved")
+        columns = ("task", "metric", *numbers[:3], "unscored", *numbers[3:])
+        table(columns, result_rows(results, seconds_per_solved(run)), numbers)
     say(f"Run ({run.status}): {run.path}")
     if run.manifest.get("roles", {}).get("sandbox", {}).get("level") == "L1":
         say("Model-written programs ran WITHOUT isolation (L1).")

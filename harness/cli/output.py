@@ -111,16 +111,42 @@ def table(
     Console(width=None if sys.stdout.isatty() else 160).print(grid)
 
 
-def result_rows(results: Mapping[str, Any]) -> list[list[str]]:
-    """Rows (task, metric, value, error, n, unscored) of a `results.json`."""
+def result_rows(
+    results: Mapping[str, Any], seconds: Mapping[str, Mapping[str, float]]
+) -> list[list[str]]:
+    """Rows (task, metric, value, error, n, unscored, tokens and seconds per solved item).
+
+    Args:
+        results: a `results.json`.
+        seconds: by task and figure, as in cost.py.
+    """
     rows = []
     for name, found in results.items():
-        for metric, entry in found["metrics"].items():
+        cost, took = found["cost"], seconds.get(name, {})
+        for place, (metric, entry) in enumerate(found["metrics"].items()):
             lost = ", ".join(f"{k} {v}" for k, v in entry["unscored"].items()) or "-"
-            figures = (points(entry["mean"]), points(entry["se"]), str(entry["n"]))
-            rows.append([name, metric, *figures, lost])
-        rows += [[name, key, points(value), "", "", ""] for key, value in found["extra"].items()]
+            spent = ("", "") if place else (_whole(cost["per_solved"]), _short(took.get("any")))
+            rows.append([name, metric, *_figures(entry), lost, *spent])
+        several = found.get("sampling") or {}
+        for metric, entry in several.get("figures", {}).items():
+            spent = _whole(cost["per_solved_by"][metric]), _short(took.get(metric))
+            rows.append([name, metric, *_figures(entry), str(entry["unscored"] or "-"), *spent])
+        for metric, reason in several.get("absent", {}).items():
+            rows.append([name, f"no {metric}: {reason}", *[""] * 6])
+        rows += [[name, k, points(v), *[""] * 5] for k, v in found["extra"].items()]
     return rows
+
+
+def _figures(entry: Mapping[str, Any]) -> tuple[str, str, str]:
+    return points(entry["mean"]), points(entry["se"]), str(entry["n"])
+
+
+def _whole(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
 
 
 def points(value: float | None) -> str:

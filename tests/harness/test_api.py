@@ -144,6 +144,7 @@ def test_results_tell_the_tokens_spent_on_each_solved_item(sums: str, tmp_path: 
     backend = FakeBackend(lambda p: add(p) if p.startswith("1") else "three words here")
     run = evaluate(sums, tmp_path / "run", backend)
     assert run.results()["toy/sums"]["cost"] == {
+        "prompt_tokens": 40,
         "completion_tokens": 5 + 35 * 3,
         "per_solved": (5 + 35 * 3) / 5,
     }

@@ -19,8 +19,9 @@ LIMIT = 50
 TASKS = ("pocket/math", "pocket/tools", "pocket/knowledge")
 
 
-def command(checkpoint: Path, out: Path) -> list[str]:
+def command(checkpoint: Path, out: Path, samples: int = 1) -> list[str]:
     arguments = ["eval", str(checkpoint), "--suites", ",".join(TASKS), "--limit", str(LIMIT)]
+    arguments += ["--samples", str(samples)]
     engine = ["--batch-size", "16", "--threads", "1", "--no-cache"]
     return [sys.executable, "-m", "waterbed", *arguments, *engine, "--out", str(out)]
 
@@ -42,12 +43,14 @@ def lines(journal: Path) -> int:
     return len(opened)
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.study)])
+@pytest.mark.parametrize(
+    ("kills", "samples"), [(2, 1), (1, 3), pytest.param(10, 1, marks=pytest.mark.study)]
+)
 def test_a_run_that_was_killed_again_and_again_ends_in_the_same_bytes(
-    kills: int, pocket_base: Checkpoint, tmp_path: Path
+    kills: int, samples: int, pocket_base: Checkpoint, tmp_path: Path
 ) -> None:
     whole = tmp_path / "whole"
-    subprocess.run(command(pocket_base.path, whole), check=True, capture_output=True)
+    subprocess.run(command(pocket_base.path, whole, samples), check=True, capture_output=True)
     full = (whole / "answers.jsonl").stat().st_size
 
     cut = tmp_path / "cut"
@@ -56,7 +59,9 @@ def test_a_run_that_was_killed_again_and_again_ends_in_the_same_bytes(
     killed, kept = 0, 0
     for instant in instants:
         process = subprocess.Popen(
-            command(pocket_base.path, cut), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command(pocket_base.path, cut, samples),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         killed += kill_when_it_has(process, journal, int(instant))
         now = lines(journal) if journal.exists() else 0
@@ -65,11 +70,11 @@ def test_a_run_that_was_killed_again_and_again_ends_in_the_same_bytes(
     assert killed == kills
     assert Run.open(cut).status == "partial"
 
-    subprocess.run(command(pocket_base.path, cut), check=True, capture_output=True)
+    subprocess.run(command(pocket_base.path, cut, samples), check=True, capture_output=True)
     assert Run.open(cut).status == "complete"
     for name in ("scores.parquet", "results.json"):
         assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
-    assert lines(journal) == lines(whole / "answers.jsonl") == LIMIT * len(TASKS)
+    assert lines(journal) == lines(whole / "answers.jsonl") == LIMIT * len(TASKS) * samples
 
 
 def test_ctrl_c_exits_130_and_the_run_can_be_resumed(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waterbed.harness.errors import DataError, UsageError
-from waterbed.harness.records import Generation, Score
+from waterbed.harness.records import Generation
 from waterbed.harness.tasks import tasks
 from waterbed.suites.aime import AIME24, final_integer, grade_answer, integer
 
@@ -90,12 +90,6 @@ def test_both_years_have_thirty_problems_and_sixteen_answers_each() -> None:
 def test_a_year_keeps_its_answers() -> None:
     targets = {s.id: s.target for s in tasks.get("aime24").items}
     assert (targets["60"], targets["67"]) == (204, 25)
-
-
-def test_several_answers_a_problem_are_aggregated() -> None:
-    scores = {"1": [Score(1.0, extracted="25"), Score(0.0, extracted="26")]}
-    found = AIME24().aggregate(scores)
-    assert found == {"avg@2": 0.5, "pass@1": 0.5, "pass@2": 1.0, "maj@2": 1.0}
 
 
 def test_a_users_problems_in_the_same_format_are_read(tmp_path: Path) -> None:

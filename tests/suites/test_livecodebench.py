@@ -230,7 +230,6 @@ def test_figures_are_given_by_difficulty_and_month() -> None:
         "b": [Score(0.0, "failed", detail=detail[1])] * 2,
     }
     assert LiveCodeBench().aggregate(scores) == {
-        "pass@1": 0.5,
         "difficulty/easy": 1.0,
         "difficulty/hard": 0.0,
         "month/2024-08": 1.0,

@@ -65,7 +65,12 @@ def test_tokens_are_drawn_as_often_as_their_probability_says(
     wanted = torch.softmax(logits / temperature, -1)
     count = 4000
     drawn = torch.tensor(
-        pick(logits.expand(count, 5), rows(backend, count, temperature=temperature))
+        [
+            token
+            for token, _ in pick(
+                logits.expand(count, 5), rows(backend, count, temperature=temperature)
+            )
+        ]
     )
     seen = torch.bincount(drawn, minlength=5) / count
     assert (seen - wanted).abs().max() < 0.03  # four standard errors
@@ -76,12 +81,12 @@ def test_the_nucleus_is_the_fewest_tokens_that_hold_top_p(backend: TransformersB
     logits = torch.tensor([0.15, 0.5, 0.05, 0.3]).log()
     for top_p, nucleus in [(0.4, {1}), (0.6, {1, 3}), (0.79, {1, 3}), (0.85, {0, 1, 3})]:
         drawn = pick(logits.expand(400, 4), rows(backend, 400, temperature=1.0, top_p=top_p))
-        assert set(drawn) == nucleus
+        assert {token for token, _ in drawn} == nucleus
 
 
 def test_logits_that_are_not_finite_are_the_instruments_fault(backend: TransformersBackend) -> None:
     logits = torch.tensor([[0.0, float("nan")], [1.0, 0.0]])
-    assert pick(logits, rows(backend, 2)) == [-1, 0]
+    assert pick(logits, rows(backend, 2)) == [(-1, 0.0), (0, 0.0)]
     row = rows(backend, 1)[0]
-    assert row.take(-1, frozenset())
+    assert row.take((-1, 0.0), frozenset())
     assert "not finite" in row.fault
