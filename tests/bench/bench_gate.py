@@ -15,7 +15,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from itertools import combinations
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from waterbed.harness.statistics.sequential import plan_looks
 ACCURACY = 0.75
 SOLUTIONS = Path(os.environ.get("WATERBED_DATA", "")) / "gsm8k" / "example_model_solutions.jsonl"
 MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
-MARGIN = 0.03
+MARGIN, NEAR = 0.03, 0.08
 Exits = dict[str, np.ndarray]
 
 
@@ -62,36 +62,40 @@ def verdicts() -> dict[str, np.ndarray]:
     return {m: np.array([float(row[m]["is_correct"]) for row in rows]) for m in MODELS}
 
 
-def exchanged(better: np.ndarray, worse: np.ndarray, loss: float, rounds: int) -> Paths:
+def exchanged(
+    better: np.ndarray, worse: np.ndarray, loss: float, churn: float, rounds: int
+) -> Paths:
     """Two sides of real answers, of which the second is worse by `loss` on average.
 
-    Each problem's two answers are dealt to the sides by a coin, which makes no difference between
-    them; but on a random share of the problems the second side is always given the worse model's.
+    On a random share of the problems the second side is given the worse model's answer and the
+    first the better one's; on a further share both are dealt by a coin, which makes no difference,
+    until the verdicts of a share `churn` differ; elsewhere both sides give the same answer.
     """
     rng = np.random.default_rng(SEED)
     d = rng.permuted(np.tile(worse - better, (rounds, 1)), axis=1)
-    share = loss / float((better - worse).mean())
-    coin = rng.choice([-1.0, 1.0], d.shape)
-    d = d * np.where(rng.random(d.shape) < share, 1.0, coin)
+    lost = loss / float((better - worse).mean())
+    touched = max(lost, churn / float(np.mean(better != worse)))
+    place, coin = rng.random(d.shape), rng.choice([-1.0, 1.0], d.shape)
+    d = d * np.where(place < lost, 1.0, np.where(place < touched, coin, 0.0))
     plan = plan_looks(d.shape[1], MARGIN, family=2)
     at = np.array(plan.looks) - 1
     return Paths(plan, d.cumsum(axis=1)[:, at], np.abs(d).cumsum(axis=1)[:, at])
 
 
 def recorded(rounds: int) -> Iterator[tuple[str, Exits]]:
-    """Real answers, no change and planted losses, for each two models."""
+    """Real answers of the best model and each other one, no change and planted losses.
+
+    With 8% of the verdicts changed, as between near checkpoints, and with as many as the models'.
+    """
     scores = verdicts()
     gate = StoredGate({"math": Domain(len(scores[MODELS[0]]), MARGIN)})
-    for pair in combinations(sorted(MODELS, key=lambda m: -scores[m].mean()), 2):
-        better, worse = (scores[m] for m in pair)
-        flips = np.mean(better != worse)
-        for loss in (0.0, 0.02, 0.05):
-            if loss <= (better - worse).mean():
-                paths = {"math": exchanged(better, worse, loss, rounds)}
-                right = float((better.mean() + worse.mean()) / 2)
-                label = f"{100 * -loss:+.0f}" if loss else "no change"
-                short = " / ".join(m.replace("ication", "").replace("etuning", "e") for m in pair)
-                yield f"{label}, {short} ({100 * flips:.0f}% flip)", judged(gate, paths, right)
+    best, *others = sorted(MODELS, key=lambda m: -scores[m].mean())
+    for other, near, loss in product(others, (True, False), (0.0, 0.02, 0.05)):
+        better, worse = scores[best], scores[other]
+        churn = NEAR if near else float(np.mean(better != worse))
+        paths = {"math": exchanged(better, worse, loss, churn, rounds)}
+        label = f"{-100 * loss:+.0f}" if loss else "no change"
+        yield f"{label}, {other}, D {churn:.2f}", judged(gate, paths, float(better.mean()))
 
 
 def shares(exits: Exits) -> dict[str, np.ndarray]:
