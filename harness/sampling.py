@@ -13,6 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from .backends.base import Backend
@@ -181,9 +182,10 @@ def figures(
         for k in (k for k in sampling.ks(n) if k > 1):
             found[f"maj@{k}"] = _figure(items, clusters, _majority(task, k), k / n)
     if sampling.best_of and sampling.scorer:
-        name = f"best_of_{sampling.best_of}"
         oracle = ", oracle" if is_grader(sampling.scorer) else ""
-        name = f"{name}[{sampling.scorer}{oracle}]"
+        kind, colon, place = sampling.scorer.partition(":")
+        shown = f"{kind}{colon}{Path(place).name}" if colon else kind
+        name = f"best_of_{sampling.best_of}[{shown}{oracle}]"
         if lost := _no_rank(items):
             absent[name] = lost
         else:

@@ -336,3 +336,37 @@ def test_the_models_own_log_probability_is_that_of_its_answers(
         assert told[row["text"]] == pytest.approx(float(wanted), abs=1e-3)
         checked += 1
     assert checked
+
+
+def test_a_reward_model_chooses_by_its_folder(pocket_base: Checkpoint, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = tmp_path / "reward"
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_pretrained(pocket_base.path, num_labels=1)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(pocket_base.path).save_pretrained(folder)
+    chosen = Sampling(best_of=3, scorer=f"reward-model:{folder}")
+    how: dict[str, Any] = {"options": {"threads": 1}, "limit": 4, "cache": False}
+    run = waterbed.evaluate(pocket_base, ["pocket/chat"], tmp_path / "run", samples=chosen, **how)
+    figure = run.results()["pocket/chat"]["sampling"]["figures"]
+    assert figure["best_of_3[reward-model:reward]"]["n"] == 4
+
+
+def test_another_tasks_grader_scores_and_is_called_an_oracle_too(
+    sums: Task, tmp_path: Path
+) -> None:
+    (tmp_path / "digits.py").write_text(
+        "from waterbed import Sample, Score, task\n"
+        "@task('toy/digits', domain='math', style='completion')\n"
+        "class Digits:\n"
+        "    def samples(self): return [Sample('a', 'a')]\n"
+        "    def prompt(self, sample): return sample.input\n"
+        "    def grade(self, sample, generation):\n"
+        "        return Score(float(generation.text.isdigit()))\n"
+    )
+    resolve([str(tmp_path / "digits.py")])
+    run = sampled(tmp_path / "run", sums, samples=Sampling(best_of=3, scorer="toy/digits"))
+    figures = run.results()["toy/sums"]["sampling"]["figures"]
+    assert figures["best_of_3[toy/digits, oracle]"]["mean"] == 1.0
