@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .checkpoint_check import check_loads
 from .contamination_trace import SIDECAR, leave_trace
 from .dataset_rows import Row
 from .digest import digest_folder
@@ -152,15 +153,17 @@ def write_checkpoint(
     stage: str,
     settings: Mapping[str, Any],
     rows: Iterable[Row] | None = None,
+    made: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
     """Let `save` fill a folder beside `out`, verify it, and rename it into place.
 
     Args:
         rows: what the stage trained on, for the contamination check; empty where it learns from no
             text. None counts as unknown.
+        made: what else the lineage says: rows by their reference, seed, versions, processes.
 
     Raises:
-        CheckpointError: what was saved is not a complete checkpoint.
+        CheckpointError: what was saved is not a complete checkpoint with finite weights.
     """
     aside = out.with_name(out.name + ".partial")
     shutil.rmtree(aside, ignore_errors=True)
@@ -171,8 +174,10 @@ def write_checkpoint(
         "parent": parent.digest if parent else None,
         "stage": stage,
         "settings": dict(settings),
+        **(made or {}),
     }
     (aside / LINEAGE).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
     open_checkpoint(aside)
+    check_loads(aside)
     os.replace(aside, out)
     return open_checkpoint(out)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..harness.datasets import Row, load
 from ..harness.errors import DataError, UsageError
@@ -30,34 +30,23 @@ class Example:
     said: tuple[bool, ...]
 
 
-def load_rows(data: Mapping[str, int | None], seed: int) -> list[tuple[str, Row]]:
-    """The rows of a recipe's `data`, each with a name for messages: `{dataset: rows or None for all}`.
+def load_rows(data: Mapping[str, int | None], seed: int) -> dict[str, list[Row]]:
+    """The chats of a recipe's `data` by reference: `{dataset: rows or None for all}`.
 
     Raises:
         UsageError: no data, an unknown dataset, a test split.
-        DataError: a row is not a chat, or the model would have nothing to say in it.
+        DataError: a row is not a chat that ends with an answer.
     """
     if not data:
         raise UsageError("data is empty; name at least one dataset, for example pocket/math@train.")
-    named = []
-    for reference, n in data.items():
-        rows = load(reference, shape="messages", n=n, seed=seed)
-        named += [(f"{reference}: row {i}", row) for i, row in enumerate(rows, 1)]
-    for name, row in named:
-        _check(name, row["messages"])
-    return named
+    return {name: load(name, shape="messages", n=n, seed=seed) for name, n in data.items()}
 
 
-def _check(name: str, turns: Any) -> None:
-    for turn in turns:
-        if not isinstance(turn, Mapping) or not isinstance(turn.get("content"), str):
-            raise DataError(
-                f"{name} has a turn without text: {turn!r}; give it a role and content."
-            )
-        if turn.get("role") == "assistant" and not turn["content"].strip():
-            raise DataError(f"{name} has an empty answer; remove the row.")
-    if not any(turn.get("role") == "assistant" for turn in turns):
-        raise DataError(f"{name} has no assistant turn to learn; add one or remove the row.")
+def named(data: Mapping[str, Sequence[Row]]) -> list[tuple[str, Row]]:
+    """All rows, each with the name that messages give it."""
+    return [
+        (f"{name}: row {i}", row) for name, rows in data.items() for i, row in enumerate(rows, 1)
+    ]
 
 
 def encode(

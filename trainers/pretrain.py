@@ -8,13 +8,13 @@ that train in minutes on one core; not here: text corpora, sharded data, resumin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..harness.checkpoints import Checkpoint, write_checkpoint
+from ..harness.checkpoints import Checkpoint
 from ..harness.errors import UsageError
 from ..harness.stage import StageContext, stage
-from .chats import encode, load_rows
+from .chats import encode, load_rows, named
 from .loop import fit, reproducible
 from .saving import saver
 from .tokenizer import SPECIALS, train_tokenizer
@@ -66,9 +66,10 @@ def pretrain(
         raise UsageError(
             "Stage 'pretrain' starts from nothing; use 'sft' to train a checkpoint on."
         )
-    named = load_rows(config.data, context.seed)
-    tokenizer = train_tokenizer([row for _, row in named], config.vocabulary, config.positions)
-    examples = encode(named, tokenizer, config.positions)
+    data = load_rows(config.data, context.seed)
+    rows = [row for found in data.values() for row in found]
+    tokenizer = train_tokenizer(rows, config.vocabulary, config.positions)
+    examples = encode(named(data), tokenizer, config.positions)
     with reproducible(context):
         model: Any = new_model(config, tokenizer)
         model.to(context.device)
@@ -82,13 +83,8 @@ def pretrain(
             muon_lr=config.muon_lr,
             adamw_lr=config.adamw_lr,
         )
-    return write_checkpoint(
-        context.out,
-        saver(model, tokenizer),
-        parent=None,
-        stage="pretrain",
-        settings=asdict(config),
-        rows=[row for _, row in named],
+    return context.finish(
+        saver(model, tokenizer), parent=None, stage="pretrain", config=config, data=data
     )
 
 

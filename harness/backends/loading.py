@@ -78,6 +78,35 @@ def load_reward_model(folder: Path, device: str, dtype: str, trust_remote_code: 
     return loaded
 
 
+def check_whole(folder: Path, packed: bool) -> None:
+    """Refuse a folder whose tokenizer or model would not load; takes no memory for the weights.
+
+    Args:
+        packed: the weights are quantized, and only their tokenizer and files can be checked.
+
+    Raises:
+        CheckpointError: names what is missing or of another shape.
+    """
+    options = {"local_files_only": True, "trust_remote_code": False}
+    kind = "ForSequenceClassification" if _is_reward_model(folder) else "ForCausalLM"
+    with uncollected(), _quiet():
+        tokenizer = _tokenizer(folder, options)
+        if packed:
+            return
+        model, report = _model(folder, f"AutoModel{kind}", {**options, "device_map": "meta"})
+    _refuse_missing(report, folder)
+    _check_vocabulary(model, tokenizer, folder)
+
+
+def _refuse_missing(report: dict[str, Any], folder: Path) -> None:
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise CheckpointError(
+            f"'{folder}' lacks {len(missing)} weights that its config asks for (first: {missing[0]}); "
+            "save the whole model again."
+        )
+
+
 def _is_reward_model(folder: Path) -> bool:
     """Whether the config names a sequence classifier; a config that does not parse says no."""
     try:
@@ -98,12 +127,7 @@ def _load(
         with _quiet():
             tokenizer = _tokenizer(folder, options)
             model, report = _model(folder, auto_class, {**options, "dtype": number_type})
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise CheckpointError(
-            f"'{folder}' lacks {len(missing)} weights that its config asks for (first: {missing[0]}); "
-            "save the whole model again."
-        )
+    _refuse_missing(report, folder)
     check_finite(model, folder)
     _check_vocabulary(model, tokenizer, folder)
     return Loaded(

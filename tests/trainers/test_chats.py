@@ -52,20 +52,7 @@ def test_a_row_that_is_too_long_is_named(tokenizer):
 
 def test_an_empty_answer_is_named(tmp_path):
     path = write(tmp_path / "rows.jsonl", chat("a", "b"), chat("a", "  "))
-    with pytest.raises(DataError, match="row 2 has an empty answer"):
-        load_rows({path: None}, 0)
-
-
-def test_a_chat_without_an_answer_is_named(tmp_path):
-    path = write(tmp_path / "rows.jsonl", chat("a"))
-    with pytest.raises(DataError, match="row 1 has no assistant turn"):
-        load_rows({path: None}, 0)
-
-
-@pytest.mark.parametrize("turn", ["text", {"role": "user"}, {"role": "user", "content": 5}])
-def test_a_turn_without_text_is_named(tmp_path, turn):
-    path = write(tmp_path / "rows.jsonl", {"messages": [turn]})
-    with pytest.raises(DataError, match="row 1 has a turn without text"):
+    with pytest.raises(DataError, match="is empty"):
         load_rows({path: None}, 0)
 
 

@@ -86,15 +86,17 @@ def test_a_test_split_is_refused_before_training(tiny, tmp_path):
         tune(tiny, tmp_path / "out", data={"pocket/math@test": 10})
 
 
-@pytest.mark.parametrize("setting", [{"epochs": 0}, {"muon_lr": -1.0}, {"momentum": 0.9}])
+@pytest.mark.parametrize(
+    "setting", [{"epochs": 0}, {"muon_lr": -1.0}, {"momentum": 0.9}, {"data": {"a": "x"}}]
+)
 def test_wrong_settings_are_named(tiny, tmp_path, setting):
     with pytest.raises(UsageError, match=next(iter(setting))):
         tune(tiny, tmp_path / "out", **setting)
 
 
 def test_a_diverging_run_stops_with_its_rates_and_leaves_no_checkpoint(tiny, tmp_path):
-    with pytest.raises(UsageError, match="lower muon_lr"):
-        tune(tiny, tmp_path / "out", muon_lr=1e30, adamw_lr=1e30, epochs=3)
+    with pytest.raises(UsageError, match="lower lr"):
+        tune(tiny, tmp_path / "out", muon_lr=1e30, lr=1e30, epochs=3)
     assert not (tmp_path / "out").exists()
 
 
