@@ -160,6 +160,7 @@ def gate(
     policy: str | Path | Policy | None = None,
     target: str | None = None,
     suites: Sequence[str] | None = None,
+    anchor: str | Path | Run | None = None,
 ) -> Verdict:
     """Compare two Runs item by item and decide.
 
@@ -167,6 +168,7 @@ def gate(
         policy: a name, a YAML file, or a Policy; None is `harm`.
         target: the domain the candidate was meant to improve.
         suites: what to compare; None means the policy's, else all that either Run has.
+        anchor: a Run kept for good, below which nothing may fall by 1.5 margins; default: the policy's.
 
     Raises:
         IncomparableRuns: they were not made the same way.
@@ -178,7 +180,10 @@ def gate(
     rules = policy if isinstance(policy, Policy) else Policy.load(policy)
     sides = [r if isinstance(r, Run) else Run.open(r) for r in (baseline, candidate)]
     wanted = suites or rules.suites or None
-    return gate_runs(sides[0], sides[1], rules, target=target, suites=wanted)
+    kept = anchor or rules.anchor
+    fixed = kept if isinstance(kept, Run) else Run.open(kept) if kept else None
+    old, new = sides
+    return gate_runs(old, new, rules, target=target, suites=wanted, anchor=fixed)
 
 
 def make_backend(

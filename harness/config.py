@@ -92,6 +92,16 @@ def parse_config(text: str, model: type[M], source: str = "config") -> M:
     raise ConfigError.of([f"{source}:{line}: {sentence}" for line, sentence in problems])
 
 
+def line_of(path: str | Path, loc: Loc) -> int:
+    """The line of a key of a file that `load_config` has read; 1 where it cannot be told any more."""
+    reader = _Reader(str(path))
+    try:
+        reader.read(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return 1
+    return reader.line(loc)
+
+
 class _Reader:
     """Turns a node tree into plain values and remembers where each of them stands."""
 

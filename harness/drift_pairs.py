@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from .comparability import Manifest
 from .drift_text import Shape, asked_script, broken_json, is_json, shape
@@ -25,6 +25,7 @@ _KEPT = ("text", "stop_reason", "completion_tokens", "prompt")
 _JSON_SHARE = 0.5
 
 
+@runtime_checkable
 class AnsweredRun(Protocol):
     """What drift needs of a Run."""
 

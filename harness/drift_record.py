@@ -68,8 +68,10 @@ class DriftRow:
     counts: bool = False
     """Whether it may gate (hard) or warn (soft): measured, with an A/A run, on at least 30 items."""
     p_adjusted: float | None = None
-    """Benjamini-Hochberg among the soft metrics that count."""
+    """Benjamini-Hochberg among the soft metrics that count; Holm over a gate's claims for hard ones."""
     warned: bool = False
+    failed: bool = False
+    """Whether it made a gate red."""
     why: str = ""
     """Why it does not count, or empty."""
 
@@ -97,11 +99,15 @@ class Drift:
             if r.kind == "hard" and r.counts and r.figures and r.figures.p_harm is not None
         }
 
+    @property
+    def harmed(self) -> tuple[str, ...]:
+        """The hard metrics that count and drifted if each were the only claim, by family name."""
+        alone = {f"drift/{r.metric}" for r in self.rows if r.figures and r.figures.harmed}
+        return tuple(name for name in self.p_values() if name in alone)
+
     def failed(self, adjusted: Mapping[str, float], alpha: float = ALPHA) -> tuple[str, ...]:
         """The hard metrics that fail once Holm's correction is done, by their family names."""
-        harmed = {f"drift/{r.metric}" for r in self.rows if r.figures and r.figures.harmed}
-        own = self.p_values()
-        return tuple(n for n in own if n in harmed and adjusted.get(n, 1.0) <= alpha)
+        return tuple(n for n in self.harmed if adjusted.get(n, 1.0) <= alpha)
 
     def not_excluded(self, alpha: float = ALPHA) -> tuple[str, ...]:
         """The hard metrics that count and whose harm of a whole margin is not excluded."""
@@ -129,6 +135,9 @@ class Drift:
         return cls(**{**data, **rest})
 
 
+NO_DRIFT = Drift((), (0, 0))
+
+
 def _row(data: dict[str, Any]) -> DriftRow:
     found, noise = data["figures"], data["noise"]
     if found is not None:
@@ -136,28 +145,53 @@ def _row(data: dict[str, Any]) -> DriftRow:
     return DriftRow(**{**data, "figures": found, "noise": Figure(**noise) if noise else None})
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A row's figures as people read them: proportions, for lengths the relative change."""
+
+    change: float
+    low: float
+    high: float
+    noise: tuple[float, float] | None
+    """The 90% interval between two runs of the baseline."""
+    relative: bool
+
+
+def shown(row: DriftRow) -> Shown | None:
+    """The figures of a row; None where nothing was measured."""
+    found, relative = row.figures, row.metric.startswith("length")
+    if found is None:
+        return None
+    natural = math.expm1 if relative else float
+    noise = None
+    if row.noise is not None:
+        half = critical_value(ALPHA) * row.noise.se
+        noise = natural(row.noise.change - half), natural(row.noise.change + half)
+    return Shown(natural(found.change), natural(found.low), natural(found.high), noise, relative)
+
+
 def sentence(row: DriftRow) -> str:
     """One row in words."""
-    found = row.figures
-    if found is None:
+    found, figures = row.figures, shown(row)
+    if found is None or figures is None:
         return f"{row.metric}: not measured ({row.why})."
-    by_length = row.metric.startswith("length")
-    ends = (found.change, found.low, found.high)
-    change, low, high = (100 * (math.expm1(x) if by_length else x) for x in ends)
+    change, low, high = (100 * x for x in (figures.change, figures.low, figures.high))
     p = "" if found.p_harm is None else f", p {max(found.p_harm, 1e-7):.2g}"
-    adjusted = "" if row.p_adjusted is None else f" (BH {max(row.p_adjusted, 1e-7):.2g})"
-    noise = "" if row.noise is None else f", A/A {_noise(row.noise, by_length)}"
-    drifted = row.warned or (row.kind == "hard" and found.harmed)
-    state = f"not gated: {row.why}" if row.why else "DRIFT" if drifted else "no drift shown"
+    name = "Holm" if row.kind == "hard" else "BH"
+    adjusted = "" if row.p_adjusted is None else f" ({name} {max(row.p_adjusted, 1e-7):.2g})"
+    aa = figures.noise
+    noise = "" if aa is None else f", A/A [{100 * aa[0]:.1f}, {100 * aa[1]:.1f}]"
     return (
-        f"{row.words}: {change:+.1f}{'%' if by_length else ' points'} [{low:.1f}, {high:.1f}]{noise}, "
-        f"{found.n} items{p}{adjusted}; {state}."
+        f"{row.words}: {change:+.1f}{'%' if figures.relative else ' points'} "
+        f"[{low:.1f}, {high:.1f}]{noise}, {found.n} items{p}{adjusted}; {state(row)}."
     )
 
 
-def _noise(figure: Figure, by_length: bool) -> str:
-    """The A/A figure with its 90% interval."""
-    half = critical_value(ALPHA) * figure.se
-    ends = (figure.change - half, figure.change + half)
-    low, high = (100 * (math.expm1(x) if by_length else x) for x in ends)
-    return f"[{low:.1f}, {high:.1f}]"
+def state(row: DriftRow) -> str:
+    """What became of a row, in few words."""
+    if row.why:
+        return f"not gated: {row.why}"
+    alone = row.kind == "hard" and row.figures is not None and row.figures.harmed
+    if row.failed or row.warned or (alone and row.p_adjusted is None):
+        return "DRIFT"
+    return "drift if it were the only claim" if alone else "no drift shown"

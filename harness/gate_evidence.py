@@ -16,7 +16,7 @@ from .gate_looks import TENTHS, Looks
 from .gate_plan import ClaimPlan, Plan
 from .gate_readings import ClaimReading, available, read_claim
 from .gate_units import unit_pairs
-from .pairing import PairedClaim, pair, shortfall, uneven
+from .pairing import PairedClaim, SideCounts, pair, shortfall, uneven
 from .policy import Policy
 from .statistics.decision import Decision, decide
 from .statistics.tango import EXACT_ITEMS
@@ -79,6 +79,8 @@ def gather(
     candidate: RunLike,
     policy: Policy,
     looks: Looks | None = None,
+    *,
+    reference: str = "baseline",
 ) -> tuple[Evidence, ...]:
     """Read both sides' scores and judge each planned claim by itself.
 
@@ -89,11 +91,12 @@ def gather(
         candidate: the Run under test.
         policy: see policy.py.
         looks: by which a live gate asked the candidate, if it did.
+        reference: how sentences call the reference Run.
 
     Raises:
         DataError: a score table cannot be used.
     """
-    sides = {"baseline": baseline, "candidate": candidate}
+    sides = {reference: baseline, "candidate": candidate}
     scores = {name: run.scores() for name, run in sides.items()}
     gaps = {name: shortfall(sides[name].manifest, scores[name], domains) for name in sides}
     prefixes = frozenset(
@@ -103,7 +106,7 @@ def gather(
         if run.status == "stopped" and gap > 0
     )
     paired = pair(
-        (p.claim for p in frozen.claims), scores["baseline"], scores["candidate"], prefixes
+        (p.claim for p in frozen.claims), scores[reference], scores["candidate"], prefixes
     )
     lacks = lacking(domains, sides)
     have = available(looks, scores["candidate"]) if looks else {}
@@ -120,7 +123,7 @@ def gather(
         if looks and reading:
             own = _up_to(looks, plan, scores, reading.tenth)
             decision, stopped = reading.decision(policy), not reading.stop
-        trouble = "" if missing else " ".join(_troubles(own, gaps, prefixes, policy))
+        trouble = "" if missing else " ".join(_troubles(own, gaps, prefixes, policy, reference))
         judged = Evidence(plan, own, decision, trouble, missing, stopped, whole, reading, tenths)
         found.append(judged)
     return tuple(found)
@@ -169,10 +172,11 @@ def _troubles(
     gaps: Mapping[str, Mapping[str, int]],
     prefixes: frozenset[str],
     policy: Policy,
+    reference: str,
 ) -> Iterator[str]:
     """Reasons not to believe a claim's data, a sentence each."""
     id = paired.claim.id
-    counts = {"baseline": paired.baseline_counts, "candidate": paired.candidate_counts}
+    counts = {reference: paired.baseline_counts, "candidate": paired.candidate_counts}
     for side, own in counts.items():
         short = {t: gaps[side].get(t, 0) for t in paired.claim.tasks if t not in prefixes}
         if any(short.values()):
@@ -186,12 +190,27 @@ def _troubles(
                 f"{id}: the {side} lacks {own.missing} of {paired.rows} scores that the other side "
                 "has; evaluate both on the same items."
             )
+        yield from _beyond_limits(paired, side, own, policy)
     if not paired.n:
         yield f"{id}: no item is scored on both sides; see the reasons in the Run's results.json."
     elif paired.dropped > policy.max_dropped * paired.rows:
         yield f"{_lost(paired)}, more than {100 * policy.max_dropped:g}%; {_REDO}"
     elif uneven(paired):
         yield f"{_lost(paired)}, significantly more on one side; {_REDO}"
+
+
+def _beyond_limits(
+    paired: PairedClaim, side: str, own: SideCounts, policy: Policy
+) -> Iterator[str]:
+    """Where a side has more truncated, empty, unparsed or unscored answers than the policy believes."""
+    for kind, limit in sorted(policy.validity.items()):
+        seen = sum(own.unscored.values()) if kind == "unscored" else own.notes.get(kind, 0)
+        if seen > limit * paired.rows:
+            yield (
+                f"{paired.claim.id}: {seen} of {paired.rows} answers of the {side} are {kind}, more "
+                f"than the {100 * limit:g}% that the policy believes (validity.{kind}); mend what "
+                "cuts or loses them, or raise the limit."
+            )
 
 
 _REDO = "mend the instrument and run the evaluations again."

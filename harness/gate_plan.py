@@ -1,23 +1,34 @@
 """The gate's first step: what can be seen, fixed before any score of the candidate is read.
 
 `plan` is given the baseline and the policy and nothing of the candidate, so margins, gating classes,
-blind spots, floors and the size of the Holm family cannot depend on the answers under test. Later
-places for more evidence: a measured A/A discordance, k samples an item, looks. Not here:
-verdicts (gate.py).
+blind spots, floors and the size of the Holm family cannot depend on the answers under test. The planned
+discordance is the policy's, else the one measured between the baseline's checkpoint and itself
+(noise.py), else that of sampled answers, else a table's. Not here: verdicts (gate.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from .comparability import RunLike
+from .noise import NoiseFloor, load_noise
 from .pairing import Claim, PairedClaim, claims, pair
-from .policy import SMALL_CODE_ITEMS, Policy
+from .policy import ANCHOR_MARGINS, SMALL_CODE_ITEMS, Policy
 from .statistics.decision import FEWEST_ITEMS, SMALL_SET
-from .statistics.planning import DomainPlan, at_floor, plan_domain, pooled_detectable_loss
+from .statistics.planning import (
+    DomainPlan,
+    at_floor,
+    plan_domain,
+    planned_sampling,
+    pooled_detectable_loss,
+)
+from .statistics.two_level import TwoLevel, item_variance
+from .waivers import waiver_of
+
+Origin: TypeAlias = Literal["policy", "A/A", "samples", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +42,17 @@ class ClaimPlan:
     """Independent observations among them: clusters where items share some."""
     margin: float
     discordance: float
+    """Planned mean squared difference of an item's score; of pass/fail items the share that changes."""
+    discordance_from: Origin
     required: bool
     flags: tuple[str, ...]
     """`no_verdict at_floor underpowered small_set unverified`, where they hold."""
     numbers: DomainPlan | None
     """None for fewer than 30 units."""
+    graded: bool = False
+    """Planned by the spread of differences: scores between 0 and 1, several answers an item, clusters."""
+    sampling: TwoLevel | None = None
+    """Of several answers an item: what the planned error is made of."""
 
     @property
     def clustered(self) -> bool:
@@ -67,12 +84,18 @@ class Plan:
     """Names of the tasks to compare."""
     claims: tuple[ClaimPlan, ...]
     family_size: int
-    """J: claims that can FAIL, and one for their mean."""
+    """J: claims that can FAIL, one for their mean, hard drift and claims against the anchor."""
     shared: frozenset[str]
     """Domains whose claims are made on the same items."""
     pooled_blind_spot: float | None
     absent: tuple[str, ...]
     """Required domains and claims that the baseline does not have."""
+    drift: tuple[str, ...] = ()
+    """Hard drift metrics that can fail: `drift/loop` ...; none without a measured noise floor."""
+    anchored: tuple[ClaimPlan, ...] = ()
+    """The same claims against the anchor, at its margins."""
+    noise: str = ""
+    """When and how the noise floor was measured; empty: it was not."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able data, to be written down before the candidate answers."""
@@ -85,36 +108,79 @@ class Plan:
 
 
 def plan(
-    baseline: RunLike, policy: Policy, tasks: Iterable[str], target: str | None = None
+    baseline: RunLike,
+    policy: Policy,
+    tasks: Iterable[str],
+    target: str | None = None,
+    anchor: RunLike | None = None,
 ) -> Plan:
-    """Fix what the gate will test, from the baseline and the policy alone.
+    """Fix what the gate will test, from the baseline, the anchor and the policy alone.
 
     Args:
         baseline: the reference Run; its scores give item counts, floors and gradedness.
         policy: see policy.py.
         tasks: names of the tasks to compare.
         target: domain the stage meant to improve, if any.
+        anchor: the Run that is kept for good, if any.
 
     Raises:
-        DataError: the baseline's scores cannot be used.
+        ConfigError: the policy names a claim that its domain does not make.
+        DataError: the scores of either cannot be used.
     """
     tasks = tuple(tasks)
-    declared = {t: baseline.manifest["tasks"][t] for t in tasks if t in baseline.manifest["tasks"]}
-    found = claims(gating_tasks(declared, policy))
-    scores = baseline.scores()
-    own = pair(found, scores, scores)
-    drafts = [_draft(own[claim.id], declared, policy, target) for claim in found]
-    family = sum(draft.can_fail for draft in drafts) + 1
-    planned = tuple(_powered(draft, own[draft.claim.id], policy, family) for draft in drafts)
-    shared = _shared_domains(own.values())
+    floor = load_noise(baseline, tasks)
+    drafts = _drafts(baseline, policy, tasks, target, floor)
+    kept = _anchored(anchor, policy, tasks) if anchor else []
+    drift = _drift_members(baseline, policy, floor)
+    policy.check_claims({d.claim.id: f"{d.claim.domain}/{d.claim.metric}" for d, _ in drafts})
+    family = sum(draft.can_fail for draft, _ in (*drafts, *kept)) + 1 + len(drift)
+    planned = tuple(_powered(draft, policy, family) for draft, _ in drafts)
+    shared = _shared_domains(own for _, own in drafts)
     return Plan(
         tasks=tasks,
         claims=planned,
         family_size=family,
         shared=shared,
-        pooled_blind_spot=_pooled_blind_spot(planned, shared, policy.alpha_fail / family),
-        absent=_absent(found, policy, target),
+        pooled_blind_spot=_pooled_blind_spot(planned, shared, policy, family),
+        absent=_absent((d.claim for d, _ in drafts), policy, target),
+        drift=drift,
+        anchored=tuple(_powered(draft, policy, family) for draft, _ in kept),
+        noise=floor.source,
     )
+
+
+def _drafts(
+    run: RunLike, policy: Policy, tasks: Iterable[str], target: str | None, floor: NoiseFloor
+) -> list[tuple[ClaimPlan, PairedClaim]]:
+    """Each claim's plan without its power, with the Run's scores held against themselves."""
+    declared = {t: run.manifest["tasks"][t] for t in tasks if t in run.manifest["tasks"]}
+    found = claims(gating_tasks(declared, policy))
+    scores = run.scores()
+    own = pair(found, scores, scores)
+    return [(_draft(own[c.id], declared, policy, target, floor), own[c.id]) for c in found]
+
+
+def _anchored(
+    anchor: RunLike, policy: Policy, tasks: Iterable[str]
+) -> list[tuple[ClaimPlan, PairedClaim]]:
+    """The claims against the anchor: wider margins, and nothing is required of them twice."""
+    drafts = _drafts(anchor, policy, tasks, None, load_noise(anchor, tasks))
+    return [
+        (replace(draft, margin=min(0.99, ANCHOR_MARGINS * draft.margin), required=False), own)
+        for draft, own in drafts
+    ]
+
+
+def _drift_members(baseline: RunLike, policy: Policy, floor: NoiseFloor) -> tuple[str, ...]:
+    """The hard drift metrics that are gated: named by the policy, and measured in the noise floor."""
+    judged = "judge" in (baseline.manifest.get("roles") or {})
+    measured: dict[str, int] = {}
+    for figures in floor.noise.values():
+        for metric, figure in figures.items():
+            measured[metric] = measured.get(metric, 0) + figure.n
+    gated = [m for m in policy.drift if judged or m != "length"]
+    wanted = [m for m in gated if measured.get(m, 0) >= FEWEST_ITEMS]
+    return tuple(f"drift/{metric}" for metric in wanted)
 
 
 def gating_tasks(
@@ -156,7 +222,11 @@ def domain_means(
 
 
 def _draft(
-    own: PairedClaim, declared: Mapping[str, Mapping[str, Any]], policy: Policy, target: str | None
+    own: PairedClaim,
+    declared: Mapping[str, Mapping[str, Any]],
+    policy: Policy,
+    target: str | None,
+    floor: NoiseFloor,
 ) -> ClaimPlan:
     """Everything but the power, which needs the size of the family."""
     claim = own.claim
@@ -168,42 +238,89 @@ def _draft(
         declared=_declared_margin(claim, declared),
         small=whole < SMALL_CODE_ITEMS,
     )
-    flags = []
-    if own.units < FEWEST_ITEMS:
-        flags.append("no_verdict")
-    elif at_floor(float(own.baseline.mean()), own.units, _chance(own, declared), margin):
-        flags.append("at_floor")
-    if FEWEST_ITEMS <= own.units < SMALL_SET:
-        flags.append("small_set")
-    if not policy.allow_unverified and not any(verified(e) for e in entries):
-        flags.append("unverified")
+    sampling = _sampling(own, [int(e.get("repeats") or 1) for e in entries])
+    spread, origin = _spread(own, policy, floor, sampling)
+    # Items of a cluster are planned to change together: the error cannot be larger than that.
+    clustered = own.units < own.n
+    graded = clustered or bool(((own.baseline != 0) & (own.baseline != 1)).any()) or bool(sampling)
     return ClaimPlan(
         claim=claim,
         items=own.n,
         units=own.units,
         margin=margin,
-        discordance=max(policy.planned_discordance(claim.domain, claim.metric), margin),
+        discordance=spread if sampling else max(spread, margin),
+        discordance_from=origin,
         required=policy.requires(claim.domain, claim.id, target),
-        flags=tuple(flags),
+        flags=tuple(_early_flags(own, declared, policy, margin)),
         numbers=None,
+        graded=graded,
+        sampling=sampling,
     )
 
 
-def _powered(draft: ClaimPlan, own: PairedClaim, policy: Policy, family: int) -> ClaimPlan:
+def _early_flags(
+    own: PairedClaim,
+    declared: Mapping[str, Mapping[str, Any]],
+    policy: Policy,
+    margin: float,
+) -> Iterator[str]:
+    """What is known of a claim before its power is."""
+    if own.units < FEWEST_ITEMS:
+        yield "no_verdict"
+    elif at_floor(float(own.baseline.mean()), own.units, _chance(own, declared), margin):
+        yield "at_floor"
+    if FEWEST_ITEMS <= own.units < SMALL_SET:
+        yield "small_set"
+    if not policy.allow_unverified and not any(verified(declared[t]) for t in own.claim.tasks):
+        yield "unverified"
+
+
+def _sampling(own: PairedClaim, repeats: Sequence[int]) -> TwoLevel | None:
+    """The planned parts of the error where items are answered several times, the same on both sides.
+
+    The noise of one answer is the baseline's own where its samples are at hand; items that answer
+    otherwise than the baseline are planned as in the reference suite (statistics/planning.py).
+    """
+    answers = min(repeats, default=1)
+    if answers < 2 or own.n < 2 or own.clustered:
+        return None
+    several = own.samples is not None and any(len(s) > 1 for s in own.samples[0])
+    noise = item_variance(own.samples[0]).sigma2_candidate if own.samples and several else None
+    return planned_sampling(own.n, answers, noise)
+
+
+def _spread(
+    own: PairedClaim, policy: Policy, floor: NoiseFloor, sampling: TwoLevel | None
+) -> tuple[float, Origin]:
+    """The planned discordance of a claim and where it comes from."""
+    claim = own.claim
+    named = policy.own_discordance(claim.domain, claim.metric)
+    if named is not None:
+        return named, "policy"
+    weights = {key: int((own.task == key[0]).sum()) for key in claim.metrics}
+    measured = floor.discordance({key: n for key, n in weights.items() if n})
+    if measured is not None:
+        return measured, "A/A"
+    if sampling is not None:
+        return min(1.0, sampling.omega2 + sampling.noise), "samples"
+    return policy.table_discordance(claim.domain), "table"
+
+
+def _powered(draft: ClaimPlan, policy: Policy, family: int) -> ClaimPlan:
     if draft.units < FEWEST_ITEMS:
         return draft
-    # Items of a cluster are planned to change together: the error cannot be larger than that.
-    graded = draft.clustered or bool(((own.baseline != 0) & (own.baseline != 1)).any())
-    spread = draft.discordance
+    spread = max(draft.discordance, 1e-9)
     numbers = plan_domain(
         draft.units,
         draft.margin,
-        None if graded else spread,
-        sd=math.sqrt(spread) if graded else None,
+        None if draft.graded else spread,
+        sd=math.sqrt(spread) if draft.graded else None,
         family=family,
         alpha_pass=policy.alpha_pass,
         alpha_fail=policy.alpha_fail,
     )
+    if draft.sampling:  # what more samples bring is said of the samples there are
+        numbers = replace(numbers, sampled_margin=None, sampled_family=None)
     flags = draft.flags if numbers.sees_twice_margin else (*draft.flags, "underpowered")
     return replace(draft, flags=flags, numbers=numbers)
 
@@ -241,10 +358,14 @@ def _shared_domains(own: Iterable[PairedClaim]) -> frozenset[str]:
 
 
 def _pooled_blind_spot(
-    planned: Iterable[ClaimPlan], shared: frozenset[str], alpha: float
+    planned: Iterable[ClaimPlan], shared: frozenset[str], policy: Policy, family: int
 ) -> float | None:
-    ses = [(p.claim.domain, 0.0, p.numbers.se) for p in planned if p.can_fail and p.numbers]
-    return pooled_detectable_loss(domain_means(ses, shared)[1], alpha) if ses else None
+    """What the mean over domains could miss; waived claims have no part in it (gate.py)."""
+    counted = [p for p in planned if p.can_fail and not waiver_of(p.claim.id, policy.waivers)]
+    ses = [(p.claim.domain, 0.0, p.numbers.se) for p in counted if p.numbers]
+    if not ses:
+        return None
+    return pooled_detectable_loss(domain_means(ses, shared)[1], policy.alpha_fail / family)
 
 
 def _absent(found: Iterable[Claim], policy: Policy, target: str | None) -> tuple[str, ...]:

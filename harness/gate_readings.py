@@ -81,7 +81,9 @@ def read_claim(
     return None if result is None else ClaimReading(claim, last, result)
 
 
-def read_mean(looks: Looks, paired: Mapping[str, PairedClaim], available: int) -> MeanReading | None:
+def read_mean(
+    looks: Looks, paired: Mapping[str, PairedClaim], available: int
+) -> MeanReading | None:
     """Read the mean over domains at the common looks up to `available`, until it is settled.
 
     Claims of one domain count as one, and what is waived does not count.

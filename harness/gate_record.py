@@ -13,6 +13,7 @@ from typing import Any
 
 from . import gate_words as words
 from .comparability import RunLike
+from .gate_case import Case
 from .gate_evidence import LOOKS, Evidence, decision_of
 from .gate_looks import TENTHS, Looks
 from .pairing import PairedClaim
@@ -59,18 +60,14 @@ def side_of(run: RunLike, tasks: Sequence[str]) -> Side:
     )
 
 
-def command_of(
-    baseline: RunLike,
-    candidate: RunLike,
-    policy: Policy,
-    target: str | None,
-    suites: Sequence[str] | None,
-) -> str:
+def command_of(case: Case) -> str:
     """One line that repeats the gate."""
-    line = ["waterbed", "gate", str(baseline.path), str(candidate.path)]
+    policy = case.policy
+    line = ["waterbed", "gate", str(case.baseline.path), str(case.candidate.path)]
     line += ["--policy", policy.reference]
-    line += ["--target", target] if target else []
-    line += ["--suites", ",".join(suites)] if suites else []
+    line += ["--target", case.target] if case.target else []
+    line += ["--suites", ",".join(case.suites)] if case.suites else []
+    line += ["--anchor", str(case.anchor.path)] if case.anchor else []
     own = "" if policy.repeatable else f"  # with the policy {policy.hash}, built in Python"
     return shlex.join(line) + own
 
@@ -98,6 +95,7 @@ def domain_verdict(
         gating=plan.gating,
         required=plan.required,
         planned_discordance=plan.discordance,
+        discordance_from=plan.discordance_from,
         blind_spot=plan.blind_spot,
         needed_items=plan.numbers.items_needed if plan.numbers else None,
         p_holm=adjusted,

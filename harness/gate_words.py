@@ -7,7 +7,7 @@ the gate adds: Holm's correction, missing and required evidence, blind spots. No
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from .gate_evidence import Evidence
 from .gate_looks import TENTHS
@@ -16,7 +16,10 @@ from .gate_units import sampling
 from .policy import Policy
 from .statistics.decision import Decision
 from .statistics.families import Pooled
+from .statistics.planning import plan_domain
+from .statistics.proportions import wilson_interval
 from .statistics.sentences import blind_spot, estimate, outcome, p_value, points, preflight
+from .statistics.two_level import TwoLevel
 
 
 def plan_sentence(plan: ClaimPlan) -> str:
@@ -32,6 +35,9 @@ def plan_sentence(plan: ClaimPlan) -> str:
         sentences.append(f"{_in_units(spot, clustered=plan.clustered)}.")
     if plan.clustered and plan.numbers is not None:
         sentences.append(f"{plan.items} items in {plan.units} clusters; the unit is the cluster.")
+    if plan.sampling:
+        k = round(1 / plan.sampling.inverse_k_candidate)
+        sentences.append(f"Planned with {k} answers an item on both sides. {_parts(plan.sampling)}")
     return " ".join(sentences)
 
 
@@ -91,6 +97,11 @@ def _sampled(found: Evidence) -> str:
     parts = sampling(found.paired)
     if parts is None:
         return ""
+    return _parts(parts)
+
+
+def _parts(parts: TwoLevel) -> str:
+    """What an error is made of, and which of items and samples makes it smaller."""
     now, endless = points(parts.se, signed=False), points(parts.se_endless_samples, signed=False)
     return (
         f"Standard error {now} points, {endless} with endless samples an item; more "
@@ -164,6 +175,8 @@ def excluded(frozen: Plan, policy: Policy) -> str:
 
 def regression(failed: Sequence[tuple[str, Decision, float]]) -> str:
     """Exit 1: the lost claims (id, decision, Holm p), the worst in full and the others by size."""
+    if not failed:
+        return ""
     worst, *others = sorted(failed, key=lambda claim: claim[1].delta)
     id, d, p = worst
     first = (
@@ -173,6 +186,45 @@ def regression(failed: Sequence[tuple[str, Decision, float]]) -> str:
     )
     also = ", ".join(f"{id} {points(d.delta)}" for id, d, _ in others)
     return f"{first}; also lost: {also}." if also else f"{first}."
+
+
+def churned(found: Evidence) -> str:
+    """Where far more items changed than was planned: the blind spot is larger than was printed."""
+    seen, planned = found.decision, found.plan
+    if not found.usable or seen is None or planned.numbers is None:
+        return ""
+    low, _ = wilson_interval(seen.discordance * seen.n, seen.n, 0.9)
+    if low <= planned.discordance:
+        return ""
+    now = plan_domain(
+        seen.n,
+        planned.margin,
+        None if planned.graded else seen.discordance,
+        sd=math.sqrt(seen.discordance) if planned.graded else None,
+        family=planned.numbers.family,
+    )
+    spot = now.detectable_family
+    unseen = "no loss could" if spot is None else f"losses below {_up(spot)} points could not"
+    return (
+        f"{planned.claim.id}: {100 * seen.discordance:.1f}% of the items changed, more than the "
+        f"{100 * planned.discordance:.1f}% planned with; {unseen} be seen."
+    )
+
+
+def discordance_notes(frozen: Plan) -> Iterator[str]:
+    """Where planned discordances come from, a line for each source but the table."""
+    by_origin: dict[str, list[str]] = {}
+    for claim in frozen.claims:
+        share = f"{claim.claim.id} {100 * claim.discordance:.1f}%"
+        by_origin.setdefault(claim.discordance_from, []).append(share)
+    said = {
+        "policy": "Planned discordance from the policy",
+        "A/A": f"Planned discordance as measured between the baseline and itself ({frozen.noise})",
+        "samples": "Planned squared spread of the mean of several answers an item",
+    }
+    for origin, text in said.items():
+        if origin in by_origin:
+            yield f"{text}: {', '.join(by_origin[origin])}."
 
 
 def unmet(plan: ClaimPlan) -> str | None:
@@ -190,7 +242,7 @@ def unmet(plan: ClaimPlan) -> str | None:
         twice, needed = _up(2 * plan.margin), plan.numbers.items_needed
         return (
             f"{id} is required, but {plan.units} {'clusters' if plan.clustered else 'items'} cannot show a loss of {twice} points "
-            f"(80% power); about {needed} can, or a measured `discordance` in the policy."
+            f"(80% power); about {needed} can, or a discordance measured by `waterbed noise RUN`."
         )
     return None
 

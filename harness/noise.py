@@ -22,6 +22,7 @@ from .checkpoints import Checkpoint, open_checkpoint
 from .comparability import Manifest
 from .drift import Noise, figures_by_task, measure_drift
 from .drift_figures import smoothed_se
+from .drift_pairs import AnsweredRun
 from .drift_record import Figure
 from .errors import StoreError, UsageError
 from .pairing import Claim, pair
@@ -51,6 +52,13 @@ class HasNoise(Protocol):
     def path(self) -> Path: ...
     @property
     def manifest(self) -> Manifest: ...
+
+
+class PlacedRun(AnsweredRun, Protocol):
+    """A Run with answers and a folder of its own."""
+
+    @property
+    def path(self) -> Path: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +119,7 @@ def measure_noise(
 
     checkpoint, size = _checkpoint_of(run), batch_size or _other_batch(run)
     backend = run.manifest["backend"]
-    found: dict[str, dict[str, Any]] = {}
+    measured: list[str] = []
     for number, group in enumerate(_groups(run, suites)):
         few = limit or group.enough(exact=backend.get("dtype") == "float32")
         again = evaluate(
@@ -130,10 +138,25 @@ def measure_noise(
             fresh=fresh,
             progress=progress,
         )
-        found |= _entries(run, again, group)
-    kept = {**_kept(run), **found}
+        keep_noise(run, again, group.names, kind="greedy" if group.greedy else "sampled")
+        measured += group.names
+    return load_noise(run, measured)
+
+
+def keep_noise(run: PlacedRun, again: AnsweredRun, names: Sequence[str], *, kind: str) -> None:
+    """Hold two Runs of one checkpoint against each other, and keep the figures beside the first.
+
+    Args:
+        run: the Run whose noise it is.
+        again: the same checkpoint's answers to some of its items, drawn or computed anew.
+        names: the tasks to compare.
+        kind: for people, how both were decoded.
+
+    Raises:
+        StoreError: the figures cannot be written.
+    """
+    kept = {**_kept(run), **_entries(run, again, names, kind)}
     _write(run.path / FILE, {"schema_version": _SCHEMA, "tasks": kept})
-    return load_noise(run, found)
 
 
 def load_noise(run: HasNoise, tasks: Iterable[str] | None = None) -> NoiseFloor:
@@ -258,29 +281,32 @@ def _other_batch(run: HasNoise) -> int:
     return size // 2 if size > 1 else 2
 
 
-def _entries(run: Run, again: Run, group: _Group) -> dict[str, dict[str, Any]]:
+def _entries(
+    run: PlacedRun, again: AnsweredRun, names: Sequence[str], kind: str
+) -> dict[str, dict[str, Any]]:
     """What two Runs of one checkpoint say of its noise, by task, as plain data."""
-    figures = figures_by_task(measure_drift(run, again, tasks=frozenset(group.names)))
-    changed = _score_changes(run, again, group.names)
+    figures = figures_by_task(measure_drift(run, again, tasks=frozenset(names)))
+    changed = _score_changes(run, again, names)
     sizes = " and ".join(str(r.manifest["backend"].get("batch_size")) for r in (run, again))
     seeds = " and ".join(str(r.manifest["seed"]) for r in (run, again))
-    kind = "greedy" if group.greedy else "sampled"
-    how = f"{kind}, batch sizes {sizes}, seeds {seeds}, {group.repeats} answer(s) an item"
-    return {
-        name: {
+    entries = {}
+    for name in names:
+        declared = run.manifest["tasks"][name]
+        entries[name] = {
             "key": _key(run.manifest, name),
             "measured": str(again.manifest["created"]),
-            "how": how,
+            "how": f"{kind}, batch sizes {sizes}, seeds {seeds}, {declared['repeats']} answer(s) an item",
             "items": int(again.manifest["tasks"][name]["items"]),
-            "settings": run.manifest["tasks"][name]["settings"],
+            "settings": declared["settings"],
             "figures": _plain(figures.get(name, {})),
             "changed": _plain(changed.get(name, {})),
         }
-        for name in group.names
-    }
+    return entries
 
 
-def _score_changes(run: Run, again: Run, names: Sequence[str]) -> dict[str, dict[str, Figure]]:
+def _score_changes(
+    run: AnsweredRun, again: AnsweredRun, names: Sequence[str]
+) -> dict[str, dict[str, Figure]]:
     """Mean squared difference of an item's mean score between two Runs, by task and metric."""
     wanted = [
         Claim(

@@ -16,13 +16,12 @@ from .cost import TaskCost, expected_costs, unknown_costs
 from .errors import UnknownName, UsageError
 from .gate_plan import ClaimPlan, Plan
 from .gate_plan import plan as freeze
-from .gate_words import plan_sentence, unmet, unseen_mean
+from .gate_words import discordance_notes, plan_sentence, unmet, unseen_mean
 from .planned_run import counted, shortened
 from .policy import Policy
 from .records import DOMAINS
 from .run import Run
 from .statistics.chances import Chances, verdict_chances
-from .statistics.planning import paired_sd
 from .tasks import resolve
 from .waivers import waiver_of
 
@@ -70,10 +69,9 @@ class Request:
                 "policy that names suites."
             )
         stand_in = counted(resolve(self.suites), self.limit, self.repeats)
-        rules, notes = self._sampled()
-        frozen = replace(self, policy=rules, suites=())._frozen(stand_in)
+        frozen = replace(self, suites=())._frozen(stand_in)
         costs = unknown_costs(stand_in.manifest["tasks"])
-        return Outlook(rules, frozen, costs, notes=notes)
+        return Outlook(self.policy, frozen, costs)
 
     def _frozen(self, run: RunLike) -> Plan:
         if self.target and self.target.split("/", 1)[0] not in DOMAINS:
@@ -105,20 +103,6 @@ class Request:
                     f"(and plan) with --limit {ran}."
                 )
 
-    def _sampled(self) -> tuple[Policy, tuple[str, ...]]:
-        """The policy with the planning discordance of several samples an item, and what to write."""
-        if not self.repeats or self.repeats == 1:
-            return self.policy, ()
-        spread = round(paired_sd(self.repeats, self.repeats) ** 2, 4)
-        own = self.policy.discordance
-        more = {d: spread for d in DOMAINS if d != "chat" and d not in own}
-        rules = self.policy.model_copy(update={"discordance": {**more, **own}})
-        note = (
-            f"Planned for sampled decoding with {self.repeats} answers an item on both sides; a gate "
-            f"plans so where the policy says `discordance: {{DOMAIN: {spread}}}`."
-        )
-        return rules, (note,)
-
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
@@ -131,7 +115,11 @@ class Outlook:
     """The Run that the cost was measured on."""
     lacks: tuple[str, ...] = ()
     """What the baseline has too little of."""
-    notes: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Where the planned discordances come from, a line for each source but the table."""
+        return tuple(discordance_notes(self.frozen))
 
     @property
     def blockers(self) -> tuple[str, ...]:
@@ -184,6 +172,7 @@ class Outlook:
             "items": claim.items,
             "margin": claim.margin,
             "discordance": claim.discordance,
+            "discordance_from": claim.discordance_from,
             "blind_spot": claim.blind_spot,
             "items_needed": claim.numbers.items_needed if claim.numbers else None,
             "can_fail": claim.can_fail,

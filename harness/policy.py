@@ -9,6 +9,7 @@ applied (gate_plan.py, gate.py).
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -22,8 +23,8 @@ from pydantic import (
     field_validator,
 )
 
-from .config import Config, load_config
-from .errors import UsageError
+from .config import Config, line_of, load_config
+from .errors import ConfigError, UsageError
 from .records import DOMAINS, content_hash
 
 PolicyName = Literal["harm", "release", "strict"]
@@ -49,6 +50,21 @@ SMALL_CODE_ITEMS, SMALL_CODE_MARGIN = 300, 0.05
 DEFAULT_DISCORDANCE = {"chat": 0.1225}
 OTHER_DISCORDANCE = 0.10
 
+#: The anchor may be missed by so many margins (a.3): steps that each pass must not add up.
+ANCHOR_MARGINS = 1.5
+
+DriftMetric = Literal[
+    "truncated",
+    "loop",
+    "empty",
+    "unparsed",
+    "broken_json",
+    "wrong_script",
+    "length_by_half",
+    "length",
+]
+DRIFT_METRICS: tuple[DriftMetric, ...] = get_args(DriftMetric)
+
 
 def _proportion(points: float) -> float:
     return round(points / 100, 9)
@@ -58,10 +74,13 @@ def _claim_id(text: str) -> str:
     """A domain, or `domain/metric`."""
     domain = text.split("/", 1)[0]
     if domain not in DOMAINS:
-        near = difflib.get_close_matches(domain, DOMAINS, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(DOMAINS)}"
-        raise ValueError(f"there is no domain '{domain}'; {hint}")
+        raise ValueError(f"there is no domain '{domain}'; {_nearest(domain, DOMAINS)}")
     return text
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
 
 
 def _day(value: Any) -> date:
@@ -85,6 +104,7 @@ def _not_past(day: date) -> date:
 # Below a tenth of a point somebody wrote a proportion; such a margin could never be met anyway.
 Points = Annotated[float, Field(ge=0.1, lt=100), AfterValidator(_proportion)]
 Level = Annotated[float, Field(gt=0, lt=0.5)]
+Share = Annotated[float, Field(ge=0, le=1)]
 ClaimId = Annotated[str, AfterValidator(_claim_id)]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
 
@@ -131,6 +151,18 @@ class Policy(Config):
     """What to do where a side was trained on items of a compared task; see contamination_gate.py."""
     max_contaminated: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of a task's items that may stand in the training text before `refuse` refuses."""
+    validity: dict[Literal["truncated", "empty", "unparsed", "unscored"], Share] = Field(
+        default_factory=dict
+    )
+    """Share of a claim's answers on either side that may be so before the data count as invalid."""
+    drift: tuple[DriftMetric, ...] = DRIFT_METRICS
+    """Hard drift metrics that can fail the gate, where the baseline's noise is measured (`waterbed
+    noise`); `length` only where a judge votes, who may prefer it."""
+    strict_drift: bool = False
+    """Let soft drift fail the gate as well, instead of only warn."""
+    anchor: str | None = None
+    """A Run that is kept for good: no claim may fall 1.5 margins below it, however many small steps
+    led there."""
     exact: bool = False
     """Take the PASS p-value from full enumeration where a domain has at most 200 pass/fail items."""
     allow_unverified: bool = False
@@ -199,6 +231,42 @@ class Policy(Config):
         """16 hex digits over the policy after defaults."""
         return str(self.resolved()["hash"])
 
+    def check_claims(self, claims: Mapping[str, str]) -> None:
+        """Refuse a key that names a claim which its domain does not make, with its line.
+
+        Args:
+            claims: ids of all claims of this gate with `domain/metric`; what a policy says of domains
+                that it lacks is let be.
+
+        Raises:
+            ConfigError: lists every such key.
+        """
+        domains = {claim.split("/", 1)[0] for claim in claims}
+        problems = []
+        for at, name in self._named():
+            # A waiver covers a claim by its id; the others are found by their metric as well.
+            known = {*claims, *domains, *(() if at[0] == "waivers" else claims.values())}
+            if name.split("/", 1)[0] in domains and name not in known:
+                key = ".".join(map(str, at))
+                hint = _nearest(name, sorted(claims))
+                problems.append(
+                    f"{self._place(at)}'{key}': no claim of this gate is called '{name}'; {hint}"
+                )
+        if problems:
+            raise ConfigError.of(problems)
+
+    def _named(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Every claim that a key names, with its place."""
+        for i, waiver in enumerate(self.waivers):
+            yield ("waivers", i, "claim"), waiver.claim
+        for key, names in (("require", self.require or ()), ("critical", self.critical)):
+            yield from (((key, i), name) for i, name in enumerate(names))
+        for key, values in (("margins", self.margins), ("discordance", self.discordance)):
+            yield from (((key, name), name) for name in values)
+
+    def _place(self, at: tuple[str | int, ...]) -> str:
+        return f"{self._source}:{line_of(self._source, at)}: " if self._source else ""
+
     def margin(self, domain: str, metric: str, *, declared: float | None, small: bool) -> float:
         """Tolerated loss of a claim: this policy's, else the task's own, else the default.
 
@@ -218,11 +286,12 @@ class Policy(Config):
             return SMALL_CODE_MARGIN
         return next(DEFAULT_MARGINS[key] for key in keys if key in DEFAULT_MARGINS)
 
-    def planned_discordance(self, domain: str, metric: str) -> float:
-        """Share of items expected to change."""
-        for key in (f"{domain}/{metric}", domain):
-            if key in self.discordance:
-                return self.discordance[key]
+    def own_discordance(self, domain: str, metric: str) -> float | None:
+        """Share of items expected to change that this policy names, if it does."""
+        return self.discordance.get(f"{domain}/{metric}", self.discordance.get(domain))
+
+    def table_discordance(self, domain: str) -> float:
+        """The same where nothing was named or measured."""
         return DEFAULT_DISCORDANCE.get(domain, OTHER_DISCORDANCE)
 
     def requires(self, domain: str, claim: str, target: str | None) -> bool:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from .drift_record import NO_DRIFT, Drift
 from .errors import DataError, UsageError
 
 SCHEMA_VERSION = 1
@@ -111,11 +112,21 @@ class DomainVerdict:
     """`item`, or `cluster` where items share a fact, a passage or a template."""
     units: int | None = None
     """Independent observations among the pairs; None in records that do not say."""
+    discordance_from: str = "table"
+    """Where the planned discordance comes from: `policy`, `A/A`, `samples` or `table`."""
 
     @property
     def delta(self) -> float | None:
         """candidate - baseline, negative is a loss."""
         return self.comparison.delta
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorVerdict:
+    """The same claims against the Run that is kept for good, at its wider margins."""
+
+    side: Side
+    domain_list: tuple[DomainVerdict, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +233,10 @@ class Verdict:
     """None where no target was declared, or none that was tested."""
     early: EarlyStop | None = None
     """None where all items were asked beforehand."""
+    drift: Drift = NO_DRIFT
+    """How the answers drifted; no rows where a side holds none, and a note that says so."""
+    anchor: AnchorVerdict | None = None
+    """None where no anchor was given."""
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -231,7 +246,7 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able data; no NaN, no infinity, no -0.0."""
-        return _clean(dataclasses.asdict(self))  # type: ignore[no-any-return]
+        return _clean({**dataclasses.asdict(self), "drift": self.drift.to_dict()})  # type: ignore[no-any-return]
 
     def save(self, path: Path) -> None:
         """Write `verdict.json` in one step."""
@@ -275,6 +290,7 @@ def _clean(value: Any) -> Any:
 
 def _verdict(data: dict[str, Any]) -> Verdict:
     pooled, waterbed, early = data["pooled"], data.get("waterbed"), data.get("early")
+    anchor = data.get("anchor")
     rest = {
         "baseline": Side(**data["baseline"]),
         "candidate": Side(**data["candidate"]),
@@ -282,9 +298,15 @@ def _verdict(data: dict[str, Any]) -> Verdict:
         "pooled": PooledVerdict(**pooled) if pooled else None,
         "waterbed": _waterbed(waterbed) if waterbed else None,
         "early": _early(early) if early else None,
+        "drift": Drift.from_dict(data["drift"]) if "drift" in data else NO_DRIFT,
+        "anchor": _anchor(anchor) if anchor else None,
     }
     tuples = {k: tuple(data[k]) for k in ("differences", "warnings", "problems")}
     return Verdict(**{**data, **rest, **tuples})
+
+
+def _anchor(data: dict[str, Any]) -> AnchorVerdict:
+    return AnchorVerdict(Side(**data["side"]), tuple(_domain(d) for d in data["domain_list"]))
 
 
 def _waterbed(data: dict[str, Any]) -> WaterbedVerdict:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ..harness.verdict import Comparison, DomainVerdict, TaskVerdict, Verdict
 from . import charts, wording
 from .budget import Plan
+from .drift_view import DriftLine, drift_lines, drift_notes
 from .flip_view import FlipView, flip_views
 from .flips import FlipGroup
 from .settings_view import Setting, flat, side_by_side
@@ -87,6 +88,9 @@ class GateView:
     """Regressed before undecided before passed, then by size of the loss."""
     pooled: charts.Mark | None
     health: Health
+    drift: tuple[DriftLine, ...]
+    drift_notes: tuple[str, ...]
+    badges: Mapping[str, tuple[str, str, str]]
     settings: tuple[Setting, ...]
     policy: tuple[tuple[str, str], ...]
 
@@ -121,6 +125,9 @@ def gate_view(
         worst=tuple(sorted(claims, key=_worst_first)),
         pooled=pooled,
         health=_health(verdict),
+        drift=drift_lines(verdict),
+        drift_notes=drift_notes(verdict),
+        badges=wording.BADGES,
         settings=side_by_side(verdict.baseline.settings, verdict.candidate.settings),
         policy=flat(verdict.policy),
     )

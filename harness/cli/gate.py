@@ -42,6 +42,12 @@ def gate(
     batch_size: Batch = None,
     threads: Threads = None,
     limit: Limit = None,
+    anchor: Annotated[
+        str | None,
+        typer.Option(
+            "--anchor", help="A Run kept for good; nothing may fall 1.5 margins below it."
+        ),
+    ] = None,
     early_stop: Annotated[
         bool,
         typer.Option("--early-stop", help="Ask a checkpoint no more items than the verdict needs."),
@@ -51,6 +57,7 @@ def gate(
     """Gate a candidate: 0 no harm shown, 1 regression, 2 usage, 3 inconclusive, 4 data trouble."""
     from ..gate import gate_runs
     from ..policy import Policy
+    from ..run import Run
 
     rules = Policy.load(policy)
     if limit is not None:
@@ -60,12 +67,14 @@ def gate(
     options = {"device": device, "dtype": dtype, "batch_size": batch_size, "threads": threads}
     sides = Sides(where, names, options, limit)
     old = sides.open("baseline", baseline)
-    _write_plan(where, old, rules, target, names)
-    if early_stop and rules.waivers:
-        raise UsageError("A policy with waivers cannot stop early; leave out --early-stop.")
+    kept = Run.open(anchor or rules.anchor or "") if anchor or rules.anchor else None
+    _write_plan(where, old, rules, target, names, kept)
+    if early_stop and (rules.waivers or kept):
+        what = "waivers" if rules.waivers else "an anchor"
+        raise UsageError(f"A policy with {what} cannot stop early; leave out --early-stop.")
     watched = Watched(old, rules, target) if early_stop else None
     new = sides.open("candidate", candidate, watched)
-    verdict = gate_runs(old, new, rules, target=target, suites=names or None)
+    verdict = gate_runs(old, new, rules, target=target, suites=names or None, anchor=kept)
     file = Path(policy) if policy and Path(policy).is_file() else None
     page = write_outputs(verdict, old, new, where, file)
     if json_:
@@ -145,14 +154,19 @@ class Sides:
 
 
 def _write_plan(
-    out: Path, baseline: Run, policy: Policy, target: str | None, suites: Sequence[str]
+    out: Path,
+    baseline: Run,
+    policy: Policy,
+    target: str | None,
+    suites: Sequence[str],
+    anchor: Run | None,
 ) -> None:
     """`plan.json`: what this gate can see, on disk before any candidate answer is read."""
     from ..comparability import chosen_tasks
     from ..gate_plan import plan
 
     tasks = chosen_tasks(baseline.manifest, baseline.manifest, suites or None)
-    frozen = plan(baseline, policy, tasks, target)
+    frozen = plan(baseline, policy, tasks, target, anchor)
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(frozen.to_dict(), indent=1, sort_keys=True, allow_nan=False)
     (out / "plan.json").write_text(text + "\n", encoding="utf-8")

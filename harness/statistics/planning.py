@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from .normal import checked_alpha, checked_margin, critical_value, upper_tail
 from .operating import fail_probability, pass_probability
 from .proportions import wilson_interval
+from .two_level import TwoLevel
 
 POWER = 0.8
 GRID = 0.0025
@@ -57,6 +58,18 @@ def paired_sd(
     return math.sqrt(
         item_variance + sample_variance * (1 / baseline_samples + 1 / candidate_samples)
     )
+
+
+def planned_sampling(items: int, samples: int, sample_variance: float | None = None) -> TwoLevel:
+    """The planned parts of the error at so many samples an item on both sides.
+
+    Args:
+        items: n.
+        samples: k of either side.
+        sample_variance: of one sample of an item, where it was measured; else the planning value.
+    """
+    noise = _SAMPLE_VARIANCE if sample_variance is None else sample_variance
+    return TwoLevel(items, 0.0, _ITEM_VARIANCE, noise, noise, 1 / samples, 1 / samples)
 
 
 def items_needed(discordance: float, margin: float, delta: float = 0.0) -> int:

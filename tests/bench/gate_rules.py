@@ -15,7 +15,8 @@ from memory_runs import MemoryRun, make_pair, make_run
 from simulated_suites import LEVEL, Domain, Paths
 
 from waterbed.harness.comparability import Differences
-from waterbed.harness.gate import Case, decide, gate_runs
+from waterbed.harness.gate import decide, gate_runs
+from waterbed.harness.gate_case import Case, Findings
 from waterbed.harness.gate_evidence import gather
 from waterbed.harness.gate_plan import plan
 from waterbed.harness.policy import NAMES, Policy
@@ -99,8 +100,10 @@ class StoredGate:
         for r in range(rounds):
             own = {name: self._decide(name, f.total[r], f.squares[r]) for name, f in found.items()}
             for name, case in self.cases.items():
-                evidence = [replace(e, decision=own[e.plan.claim.domain]) for e in self.blank[name]]
-                codes[name].append(decide(case, self.plans[name], evidence).code)
+                blank = self.blank[name]
+                own_evidence = (replace(e, decision=own[e.plan.claim.domain]) for e in blank)
+                judged = Findings(evidence=tuple(own_evidence))
+                codes[name].append(decide(case, self.plans[name], judged).code)
         return {name: np.array(c) for name, c in codes.items()}
 
     def _decide(self, name: str, total: float, squares: float) -> decision.Decision:

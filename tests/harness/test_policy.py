@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from waterbed.harness.drift import METRICS
 from waterbed.harness.errors import ConfigError, UsageError
-from waterbed.harness.policy import Policy
+from waterbed.harness.policy import DRIFT_METRICS, Policy
 
 
 def policy_of(tmp_path: Path, text: str) -> Policy:
@@ -92,9 +93,32 @@ def test_only_a_small_code_benchmark_has_the_wider_default() -> None:
 
 def test_the_planned_discordance_is_the_policys_or_the_tables() -> None:
     policy = Policy(discordance={"math": 0.06})
-    assert policy.planned_discordance("math", "correct") == 0.06
-    assert policy.planned_discordance("chat", "win") == 0.1225
-    assert policy.planned_discordance("code", "passed") == 0.10
+    assert policy.own_discordance("math", "correct") == 0.06
+    assert policy.own_discordance("chat", "win") is None
+    assert policy.table_discordance("chat") == 0.1225
+    assert policy.table_discordance("code") == 0.10
+
+
+def test_the_drift_that_can_fail_is_the_hard_drift_that_is_measured() -> None:
+    hard = {metric.name for metric in METRICS if metric.kind == "hard"}
+    assert {*DRIFT_METRICS} == hard | {"length"}  # hard where a judge votes
+
+
+WAIVER = "waivers:\n  - claim: {}\n    owner: ada\n    reason: known\n    expires: 2999-01-01\n"
+
+
+def test_a_claim_that_its_domain_does_not_make_is_refused_with_its_line(tmp_path: Path) -> None:
+    claims = {"safety/unsafe": "safety/unsafe", "math": "math/correct"}
+    text = "margins: {math/correct: 3, code/x: 2}\n" + WAIVER.format("safety/unsaf")
+    with pytest.raises(ConfigError) as caught:
+        policy_of(tmp_path, text).check_claims(claims)
+    assert str(caught.value).removeprefix(str(tmp_path)) == (
+        "/gate.yaml:3: 'waivers.0.claim': no claim of this gate is called 'safety/unsaf'; "
+        "did you mean 'safety/unsafe'?"
+    )
+    with pytest.raises(ConfigError, match=r":2: .*did you mean 'math'\?"):
+        policy_of(tmp_path, WAIVER.format("math/correct")).check_claims(claims)
+    policy_of(tmp_path, WAIVER.format("code/anything")).check_claims(claims)
 
 
 def test_the_target_and_safety_are_required_unless_the_policy_lists_others() -> None:
