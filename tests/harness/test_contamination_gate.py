@@ -16,6 +16,8 @@ from waterbed.harness.contamination_gate import contamination_of
 from waterbed.harness.contamination_trace import SIDECAR
 from waterbed.harness.errors import DataError
 from waterbed.harness.policy import Policy
+from waterbed.harness.records import Sample
+from waterbed.harness.runner import hash_order
 from waterbed.harness.stage import StageContext, stages
 from waterbed.harness.tasks import tasks
 
@@ -112,12 +114,17 @@ def tuned(base: Checkpoint, rows: list[dict[str, Any]], out: Path) -> Checkpoint
     return stages.get("sft").run(base, StageContext(out / "model"), data=data)
 
 
+def asked(count: int) -> list[Sample]:
+    """The test items of the pocket world's maths that are asked first."""
+    task = tasks.get("pocket/math")
+    return hash_order(task, task.items, 0)[:count]
+
+
 def chats(count: int) -> list[dict[str, Any]]:
-    """Test prompts of the pocket world as training rows."""
-    items = tasks.get("pocket/math").items[:count]
+    """Test prompts as training rows."""
     return [
         {"messages": [*s.input, {"role": "assistant", "content": f"#### {s.target}"}]}
-        for s in items
+        for s in asked(count)
     ]
 
 
@@ -130,17 +137,17 @@ def test_training_on_test_prompts_is_refused_and_named_and_clean_training_is_not
         "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]
     }
     clean = tuned(pocket_base, [story], tmp_path / "clean")
-    policy = Policy(allow_unverified=True, limit=1000)
+    policy = Policy(allow_unverified=True, limit=200)
     runs = {
-        name: waterbed.evaluate(model, ["pocket/math"], tmp_path / name / "run")
+        name: waterbed.evaluate(model, ["pocket/math"], tmp_path / name / "run", limit=200)
         for name, model in (("base", pocket_base), ("leaked", leaked), ("clean", clean))
     }
     record = runs["leaked"].manifest["contamination"]["tasks"]["pocket/math"]
-    assert set(record["ids"]) == {item.id for item in tasks.get("pocket/math").items[:30]}
+    assert set(record["ids"]) == {item.id for item in asked(30)}
     refused = waterbed.gate(runs["base"], runs["leaked"], policy, target="math")
-    assert refused.exit_code in (1, 4)
-    assert any(id in refused.problems[-1] for id in record["ids"])
-    assert "30 of 1000 items" in refused.problems[-1]
+    assert (refused.exit_code, refused.headline) == (4, "INVALID")
+    assert "30 of 200 items" in refused.problems[0]
+    assert record["ids"][0] in refused.problems[0]
     fine = waterbed.gate(runs["base"], runs["clean"], policy, target="math")
     assert not fine.problems
     assert not any("training text" in warning for warning in fine.warnings)
@@ -153,12 +160,12 @@ def test_the_command_names_items_before_training(waterbed: Command, tmp_path: Pa
     assert done.code == 4
     said = json.loads(done.out)
     assert said["rows"] == 3
-    assert said["tasks"]["pocket/math"]["ids"] == [r.id for r in tasks.get("pocket/math").items[:3]]
+    assert set(said["tasks"]["pocket/math"]["ids"]) == {item.id for item in asked(3)}
     assert said["tasks"]["pocket/chat"]["contaminated"] == 0
     assert "3 of 1000 items of 'pocket/math'" in done.err
     lenient = waterbed("contamination", file, "-s", "pocket/math", "--max-share", 0.01)
     assert lenient.code == 0
-    assert tasks.get("pocket/math").items[0].id in lenient.out
+    assert asked(1)[0].id in lenient.out
 
 
 def test_the_command_reads_what_a_checkpoint_learned(

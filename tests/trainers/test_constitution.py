@@ -244,7 +244,9 @@ def test_the_pocket_model_revises_into_rows_that_sft_learns(
     assert tuned.parent == pocket_base.digest
 
 
-def test_the_pocket_model_votes_into_pairs(pocket_base: Checkpoint, tmp_path: Path) -> None:
+def test_the_pocket_model_votes_into_pairs_that_dpo_learns(
+    pocket_base: Checkpoint, tmp_path: Path
+) -> None:
     backend = make_backend("transformers", pocket_base, {"batch_size": 16})
     # It knows its refusals by heart: only a hot draw gives two answers to choose from.
     config = ConstitutionConfig(
@@ -252,4 +254,7 @@ def test_the_pocket_model_votes_into_pairs(pocket_base: Checkpoint, tmp_path: Pa
     )
     made = label("prefer", DEFAULT, config, backend, pocket_base, tmp_path / "out")
     assert made.rows + sum(made.dropped.values()) <= 120  # prompts repeat in generated data
-    assert load(str(made.path), shape="preference")
+    tuned = stages.get("dpo").run(
+        pocket_base, StageContext(tmp_path / "dpo"), data={str(made.path): None}
+    )
+    assert tuned.parent == pocket_base.digest
