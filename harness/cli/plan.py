@@ -91,7 +91,7 @@ def _row(outlook: Outlook, claim: ClaimPlan) -> list[str]:
         claim.claim.id,
         str(claim.items),
         points(claim.margin),
-        _blind_spot(claim.blind_spot),
+        blind_spot(claim.blind_spot),
         _needed(claim),
         _percentages(outlook.chances(claim, 0)),
         _percentages(outlook.chances(claim, 2)),
@@ -99,7 +99,7 @@ def _row(outlook: Outlook, claim: ClaimPlan) -> list[str]:
     ]
 
 
-def _blind_spot(loss: float | None) -> str:
+def blind_spot(loss: float | None) -> str:
     """Points, rounded up to a half as in every sentence: never understated."""
     return "-" if loss is None else f"{math.ceil(200 * loss - 1e-9) / 2:g}"
 

@@ -28,6 +28,7 @@ GOLDEN = Path(__file__).with_name("prompts.json")
 NO_REFERENCE = {
     "ifeval": "constraints, no gold text",
     "ifeval-nopunkt": "constraints, no gold text",
+    "smoke/ifeval": "constraints, no gold text",
 }
 FEW = 25
 NAMES = sorted(n for n, t in tasks.all().items() if t.factory.__module__.startswith("waterbed."))
