@@ -47,11 +47,8 @@ def contamination_of(
     problems: list[str] = []
     warnings = list(_unknown(sides))
     for side, run in sides.items():
-        for task, entry in _entries(run, names):
-            if not entry["contaminated"]:
-                continue
-            told = _told(side, run.label, task, entry)
-            if policy.contamination == "refuse" and entry["share"] > policy.max_contaminated:
+        for share, told in contaminated(run, names, side):
+            if policy.contamination == "refuse" and share > policy.max_contaminated:
                 problems.append(
                     f"{told}, more than max_contaminated allows ({100 * policy.max_contaminated:g}%); "
                     "train without them, or write `contamination: warn` in the policy."
@@ -59,6 +56,19 @@ def contamination_of(
             else:
                 warnings.append(f"{told}.")
     return Contamination(tuple(problems), tuple(warnings))
+
+
+def contaminated(
+    run: RunLike, tasks: Iterable[str], side: str = "checkpoint"
+) -> Iterator[tuple[float, str]]:
+    """Tasks with items that were trained on: their share, and a sentence without its full stop.
+
+    Raises:
+        DataError: the record in run.json is damaged.
+    """
+    for task, entry in _entries(run, list(tasks)):
+        if entry["contaminated"]:
+            yield entry["share"], _told(side, run.label, task, entry)
 
 
 def _entries(run: RunLike, tasks: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -152,6 +152,8 @@ def allow_unsafe(wanted: bool) -> None:
 
 def show(run: Run, *, as_json: bool) -> None:
     """Print a Run's results; exit 4 where too much of it was lost to the instrument."""
+    from ..contamination_gate import contaminated
+
     results = run.results()
     if as_json:
         print_json({"run": str(run.path), "status": run.status, "results": results})
@@ -160,6 +162,8 @@ def show(run: Run, *, as_json: bool) -> None:
         columns = ("task", "metric", *numbers[:3], "unscored", *numbers[3:])
         table(columns, result_rows(results, seconds_per_solved(run)), numbers)
     say(f"Run ({run.status}): {run.path}")
+    for _, told in contaminated(run, results):
+        say(f"{told}.")
     if run.manifest.get("roles", {}).get("sandbox", {}).get("level") == "L1":
         say("Model-written programs ran WITHOUT isolation (L1).")
     lost = too_much_lost(results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import waterbed
 from waterbed.harness.checkpoints import Checkpoint
 from waterbed.harness.contamination_gate import contamination_of
-from waterbed.harness.contamination_trace import SIDECAR
+from waterbed.harness.contamination_trace import SIDECAR, leave_trace
 from waterbed.harness.errors import DataError
 from waterbed.harness.policy import Policy
 from waterbed.harness.records import Sample
@@ -151,6 +152,18 @@ def test_training_on_test_prompts_is_refused_and_named_and_clean_training_is_not
     fine = waterbed.gate(runs["base"], runs["clean"], policy, target="math")
     assert not fine.problems
     assert not any("training text" in warning for warning in fine.warnings)
+
+
+def test_an_evaluation_says_which_items_its_model_was_trained_on(
+    waterbed: Command, pocket_base: Checkpoint, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(pocket_base.path, model)
+    leave_trace(model, "sft", chats(2), ("d1", pocket_base.path))
+    done = waterbed("eval", model, "-s", "pocket/math", "--limit", 20, "--out", tmp_path / "run")
+    assert done.code == 0
+    assert "pocket/math: 2 of 20 items (10.0%) are in the training text" in done.err
+    assert asked(1)[0].id in done.err
 
 
 def test_the_command_names_items_before_training(waterbed: Command, tmp_path: Path) -> None:
