@@ -4,8 +4,9 @@ An item is contaminated where its whole prompt was trained on, or at least `DIRT
 question or of its gold answer. N-grams of 13 words are those of GPT-3's study (Brown et
 al. 2020, appendix C); 80% is the border above which Llama 2's calls a sample dirty (Touvron et al. 2023,
 section A.6). N-grams that more than `SHARED` items of a task have are its own wording and say nothing.
-A text with fewer than N n-grams of its own (25 words) counts only as a whole: one word stands in all of
-its n-grams, so that templates with a few open places would look like copies.
+A text with fewer than N n-grams of its own (under 25 words) counts only as a whole: one word stands in
+all of its n-grams, so that templates with a few open places would look like copies. Where all its
+n-grams were trained on it is counted under `partly`.
 
 What this cannot see: paraphrases, translations, short prompts inside longer texts, items that were cut
 up or changed in many places, short answers without their prompt, and anything that an ancestor without
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 DIRTY = 0.8
 #: Items that may share an n-gram before it counts as the benchmark's own wording.
 SHARED = 10
+#: What a short text counts for whose n-grams were all trained on: a copy, or a template filled alike.
+_POSSIBLE = 0.5
 #: Ids that a record names of one task.
 MOST_IDS = 1000
 
@@ -45,7 +48,7 @@ class TaskOverlap:
     contaminated: tuple[str, ...]
     """Ids, in the order of the items."""
     partly: int
-    """Items of which some n-grams were trained on, but not enough of them."""
+    """Items of which some n-grams were trained on but not enough, or all of a short text."""
     unchecked: int
     """Items of which nothing is in the kept share of the hashes, so that nothing can be said."""
 
@@ -163,11 +166,12 @@ def _share(item: _Fingerprint, own: set[int], trace: Trace) -> float | None:
 
 
 def _held(hashes: frozenset[int], trace: Trace) -> float | None:
-    if len(hashes) < N:
-        return None
     values = _array(hashes)
     visible = values[trace.ngrams.could_hold(values)]
-    return float(trace.ngrams.holds(visible).mean()) if len(visible) else None
+    if not len(visible):
+        return None
+    share = float(trace.ngrams.holds(visible).mean())
+    return share if len(hashes) >= N else _POSSIBLE * (share == 1.0)
 
 
 def _array(hashes: Iterable[int]) -> Hashes:

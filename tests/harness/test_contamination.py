@@ -83,6 +83,12 @@ def test_a_short_prompt_counts_as_a_whole_only(benchmark: Any) -> None:
     assert found(benchmark(items), [chat("Tell me: what is 3 + 4?")]).contaminated == ()
 
 
+def test_a_short_prompt_inside_a_longer_text_is_counted_as_possible(benchmark: Any) -> None:
+    items = [Sample(str(i), text(i, 16)) for i in range(10)]
+    seen = found(benchmark(items), [{"text": f"Now solve: {text(4, 16)} Thanks!"}, chat(text(50))])
+    assert (seen.contaminated, seen.partly) == ((), 1)
+
+
 def test_a_gold_answer_that_was_trained_on_counts(benchmark: Any) -> None:
     items = [Sample(str(i), f"Question {i}?", {"proof": text(i)}) for i in range(5)]
     assert found(benchmark(items), [chat("Prove it.", text(2))]).contaminated == ("2",)
