@@ -31,8 +31,17 @@ alpha_fail: 0.05
 max_mde: 3
 mean_harm: 2
 
-# The planned share of items that change, for example as measured between two seeds.
+# The planned share of items that change. Default: as `waterbed noise RUN` measured it for the
+# baseline, else a table's.
 # discordance: {math: 0.08}
+
+# A Run that is kept for good: no claim may fall 1.5 margins below it, however many steps led there.
+# anchor: runs/release-1
+
+# Which hard drift can fail the gate, where the baseline's noise is measured. Default: all of these,
+# length only where a judge votes. With strict_drift what only warns (a tenth longer ...) fails too.
+# drift: [truncated, loop, empty, unparsed, broken_json, wrong_script, length_by_half, length]
+strict_drift: false
 
 # What exit code 3 becomes: fail (1), warn (0, with a warning) or pass (0). Unset, it stays 3.
 # inconclusive: warn
@@ -40,8 +49,10 @@ mean_harm: 2
 # Two sides that were not made the same way: refuse, or warn and compare them all the same.
 on_difference: refuse
 
-# The share of pairs that may lack a score before the data count as invalid (exit code 4).
+# The share of pairs that may lack a score before the data count as invalid (exit code 4), and the
+# share of answers on either side that may be truncated, empty, unparsed or unscored.
 max_dropped: 0.01
+# validity: {truncated: 0.05, unparsed: 0.2}
 
 # Let suites gate whose scorer was compared with no reference, such as your own.
 allow_unverified: false
