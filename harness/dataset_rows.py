@@ -137,6 +137,8 @@ def _messages(row: Row) -> Row:
     elif row.get("conversations") is not None:
         turns = _chat(_from_sharegpt(row["conversations"]), "conversations")
     else:
+        if row.get("label") is False:  # KTO's unpaired format: such a completion is what not to say
+            raise BadRow("its 'label' is false, so its completion is a bad answer; leave it out")
         question = _question(row["prompt"])
         turns = [*question, *_said(row["completion"], question, "completion")]
     _check_order(turns)

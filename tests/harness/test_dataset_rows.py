@@ -91,6 +91,7 @@ def test_a_tool_call_needs_no_words_and_keeps_its_call() -> None:
         ),
         ({"messages": turns(Q, ("assistant", "\ud83d"))}, "half of a surrogate pair (U+D83D)"),
         ({"prompt": "ask", "completion": ""}, "completion is empty"),
+        ({"prompt": "ask", "completion": "say", "label": False}, "is a bad answer"),
         ([1], "expected an object"),
     ],
 )
