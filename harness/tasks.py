@@ -119,7 +119,7 @@ class Task:
         """
         items = tuple(self.body.samples())
         if not items:
-            raise UsageError(f"Task '{self.name}' has no samples; check its data folder.")
+            raise UsageError(f"Task '{self.name}' has no samples; check its data file.")
         seen: set[str] = set()
         for item in items:
             if item.id in seen:

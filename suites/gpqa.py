@@ -75,7 +75,10 @@ class _Questions:
                 yield Sample(f"{id}/{order}", shown, target, cluster=id)
 
     def _rows(self) -> Iterator[tuple[str, str, list[str]]]:
-        where = f"{self.STEM}.csv of the authors' archive (github.com/idavidrein/gpqa)"
+        where = (
+            f"{self.STEM}.csv of huggingface.co/datasets/Idavidrein/gpqa (gated: accept its terms there, "
+            "then download it with your HF_TOKEN; waterbed fetches nothing)"
+        )
         files = [self.items] if self.items else find_files("gpqa", self.STEM, where)
         for file in files:
             for number, row in enumerate(_read(file), 1):

@@ -95,7 +95,8 @@ def _folder() -> Path:
     except LookupError:
         raise UsageError(
             "IFEval needs NLTK's Punkt parameters for English and finds none; run `python -m nltk.downloader "
-            "punkt_tab`, put them in WATERBED_DATA/ifeval/punkt_tab_english, or use the suite ifeval-nopunkt."
+            "punkt_tab`, put them in WATERBED_DATA/ifeval/punkt_tab_english, or use ifeval-nopunkt (or "
+            "ifeval-fresh-nopunkt)."
         ) from None
 
 
