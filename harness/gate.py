@@ -29,10 +29,10 @@ from .errors import UnknownName
 from .gate_case import ANCHOR, POOL, Case, Findings, Ruling
 from .gate_drift import after_holm, drift_between
 from .gate_evidence import LOOKS, Evidence, gather
-from .gate_looks import looks_of
+from .gate_looks import LABEL, looks_of
 from .gate_plan import Plan, domain_means, plan, verified
 from .gate_prompts import with_prompts
-from .gate_readings import read_mean
+from .gate_readings import Prefixes, read_mean
 from .gate_record import command_of, domain_verdict, early_stop, missing_verdict, side_of
 from .gate_waterbed import waterbed_of
 from .policy import Policy
@@ -163,7 +163,7 @@ def _mean(case: Case, frozen: Plan, found: Findings) -> MeanReading | None:
     if not tested or not all(e.usable for e in tested):
         return None
     if case.looks:
-        own = {e.plan.claim.id: e.whole for e in tested}
+        own = Prefixes(case.looks, {e.plan.claim.id: e.whole for e in tested})
         return read_mean(case.looks, own, min(e.tenths for e in tested))
     values = [(e.plan.claim.domain, e.decision.delta, e.decision.se) for e in tested if e.decision]
     pooled = pool_domains(*domain_means(values, frozen.shared))
@@ -316,6 +316,8 @@ def _warnings(case: Case, frozen: Plan | None, found: Findings, ruling: Ruling) 
         yield from ruling.undecided  # a live gate that is red was stopped on purpose
     yield from (f"{waivers.warning(*each)}." for each in ruling.waived)
     yield from case.contamination.warnings
+    if case.looks is None and LABEL in (case.candidate.manifest.get("labels") or {}):
+        yield words.second_decision()
     if case.differences.refusals:
         yield "Made differently, compared because the policy only warns (on_difference: warn)."
     for name, task in case.entries.items():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from .comparability import RunLike
 from .gate_looks import TENTHS, Looks
 from .gate_plan import ClaimPlan, Plan
-from .gate_readings import ClaimReading, available, read_claim
+from .gate_readings import ClaimReading, Prefixes, available, read_claim
 from .gate_units import unit_pairs
 from .pairing import PairedClaim, SideCounts, pair, shortfall, uneven
 from .policy import Policy
@@ -110,6 +110,7 @@ def gather(
     )
     lacks = lacking(domains, sides)
     have = available(looks, scores["candidate"]) if looks else {}
+    prefixes_of = Prefixes(looks, paired) if looks else None
     found = []
     for plan in frozen.claims:
         own = whole = paired[plan.claim.id]
@@ -117,9 +118,9 @@ def gather(
         stopped = not prefixes.isdisjoint(plan.claim.tasks)
         decision = decision_of(own, plan.margin, policy, LOOKS if stopped else 1)
         reading, tenths = None, 0
-        if looks and not missing and plan.claim.id in looks.claims:
+        if looks and prefixes_of and not missing and plan.claim.id in looks.claims:
             tenths = min(have[task] for task in plan.claim.tasks)
-            reading = read_claim(looks, looks.claims[plan.claim.id], whole, tenths)
+            reading = read_claim(looks.claims[plan.claim.id], prefixes_of, tenths)
         if looks and reading:
             own = _up_to(looks, plan, scores, reading.tenth)
             decision, stopped = reading.decision(policy), not reading.stop

@@ -10,18 +10,20 @@ nothing of this file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .comparability import RunLike, chosen_tasks
-from .gate_looks import LABEL, Looks, plan_gate_looks
+from .gate_looks import LABEL, ClaimLooks, Looks, plan_gate_looks
 from .gate_plan import Plan, plan
 from .gate_readings import ClaimReading, available, read_claim, read_mean, red
-from .pairing import Claim, PairedClaim, pair
+from .gate_units import unit_pairs
+from .pairing import Claim, pair
 from .policy import Policy
 from .records import Score
 from .runner import Progress, ScoreKey
+from .statistics.paired import Pairs
 from .tasks import Task, resolve
 
 if TYPE_CHECKING:
@@ -33,13 +35,13 @@ if TYPE_CHECKING:
 
 
 class Answers(Protocol):
-    """What has been answered so far."""
+    """What has been answered so far, in whole tenths."""
 
     def tenths(self) -> Mapping[str, int]:
-        """How many tenths of each task are wholly there."""
+        """How many tenths of each task are there."""
 
-    def pairs(self, claims: Sequence[str]) -> Mapping[str, PairedClaim]:
-        """Those claims' pairs, of all that is there."""
+    def pairs_at(self, claim: str, tenth: int) -> Pairs | None:
+        """See gate_readings.PairsAt; asked only for tenths that are there."""
 
 
 class StopRule:
@@ -48,45 +50,45 @@ class StopRule:
     def __init__(self, looks: Looks, answers: Answers) -> None:
         self.looks = looks
         self.answers = answers
-        self._settled: dict[int, bool] = {}
+        self._pairs: dict[tuple[str, int], Pairs | None] = {}
+        self._readings: dict[tuple[str, int], ClaimReading | None] = {}
 
     def enough(self, task: str, tenth: int) -> bool:
         """Whether a task of which so many tenths are there needs no further item."""
         own = [c for c in self.looks.claims.values() if task in c.tasks]
         # Another task of the domain may be a block behind or not, as it happens.
         known = tenth if all(len(c.tasks) == 1 for c in own) else tenth - 1
-        readings = self._read([c.id for c in own], known)
+        readings = [self._read(c, known) for c in own]
         if not own or not all(r and r.stop for r in readings):
             return False
         return red(readings) or self._all_settled(tenth - 1)
 
     def _all_settled(self, tenth: int) -> bool:
         """Whether, after this tenth, the gate is red or the mean over domains needs no more."""
-        have = min(self.answers.tenths().values(), default=0)
-        if tenth not in self._settled and have >= tenth:
-            self._settled[tenth] = self._settled_after(tenth)
-        return self._settled[tenth] if tenth in self._settled else self._settled_after(tenth)
-
-    def _settled_after(self, tenth: int) -> bool:
-        if red(self._read(list(self.looks.claims), tenth)):
+        if red(self._read(claim, tenth) for claim in self.looks.claims.values()):
             return True
         if self.looks.mean is None:
             return True
-        own = list(self.looks.averaged)
-        mean = read_mean(self.looks, self.answers.pairs(own), self._known(own, tenth))
+        known = min(self._known(claim, tenth) for claim in self.looks.averaged.values())
+        mean = read_mean(self.looks, self._pairs_at, known)
         return mean is not None and mean.settled
 
-    def _read(self, names: Sequence[str], tenth: int) -> list[ClaimReading | None]:
-        paired = self.answers.pairs(names)
-        return [
-            read_claim(self.looks, self.looks.claims[n], paired[n], self._known([n], tenth))
-            for n in names
-        ]
+    def _read(self, claim: ClaimLooks, tenth: int) -> ClaimReading | None:
+        key = (claim.id, self._known(claim, tenth))
+        if key not in self._readings:
+            self._readings[key] = read_claim(claim, self._pairs_at, key[1])
+        return self._readings[key]
 
-    def _known(self, names: Sequence[str], tenth: int) -> int:
-        """The tenths, up to this one, that all tasks of some claims have."""
+    def _known(self, claim: ClaimLooks, tenth: int) -> int:
+        """The tenths, up to this one, that all tasks of a claim have."""
         have = self.answers.tenths()
-        return min(tenth, *(have[t] for n in names for t in self.looks.claims[n].tasks))
+        return min(tenth, *(have[task] for task in claim.tasks))
+
+    def _pairs_at(self, claim: str, tenth: int) -> Pairs | None:
+        key = (claim, tenth)
+        if key not in self._pairs:
+            self._pairs[key] = self.answers.pairs_at(claim, tenth)
+        return self._pairs[key]
 
 
 class Watch:
@@ -100,6 +102,7 @@ class Watch:
         self.claims: dict[str, Claim] = {c.claim.id: c.claim for c in frozen.tested}
         self.baseline = baseline.scores()
         self.frames: dict[str, pd.DataFrame] = {}
+        self.have: dict[str, int] = dict.fromkeys(looks.cuts, 0)
         self.rule = StopRule(looks, self)
 
     def __call__(self, task: str, scores: Mapping[ScoreKey, Score]) -> bool:
@@ -109,28 +112,22 @@ class Watch:
         if task not in self.looks.cuts:
             return False
         self.frames[task] = scores_table([self.tasks[task]], scores).to_pandas()
-        return self.rule.enough(task, self.tenths()[task])
+        self.have[task] = available(self.looks, self.frames[task])[task]
+        return self.rule.enough(task, self.have[task])
 
     def tenths(self) -> Mapping[str, int]:
         """See `Answers`."""
-        empty = dict.fromkeys(self.looks.cuts, 0)
-        if not self.frames:
-            return empty
-        import pandas as pd
+        return self.have
 
-        return available(self.looks, pd.concat(self.frames.values()))
-
-    def pairs(self, claims: Sequence[str]) -> Mapping[str, PairedClaim]:
+    def pairs_at(self, claim: str, tenth: int) -> Pairs | None:
         """See `Answers`."""
         import pandas as pd
 
-        wanted = [self.claims[name] for name in claims]
-        tasks = {task for claim in wanted for task in claim.tasks}
-        old = self.baseline[self.baseline["task"].isin(tasks)]
-        new = pd.concat(
-            [self.baseline.iloc[:0], *(self.frames[t] for t in tasks & self.frames.keys())]
-        )
-        return pair(wanted, old, new, frozenset(tasks))
+        wanted = self.claims[claim]
+        old = self.baseline[self.baseline["task"].isin(wanted.tasks)]
+        new = pd.concat([self.frames[task] for task in wanted.tasks])
+        part = pair([wanted], self.looks.within(old, tenth), self.looks.within(new, tenth))[claim]
+        return unit_pairs(part) if part.n else None
 
 
 def evaluate_live(
@@ -145,10 +142,14 @@ def evaluate_live(
     options: Mapping[str, Any] | None = None,
     limit: int | None = None,
     progress: Progress | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Run:
     """Evaluate a candidate under its gate, or resume it; the Run is `stopped` where items were saved.
 
     Gate it with the same policy, target and suites: the Run knows by which frame it was stopped.
+
+    Args:
+        note: told in a sentence why every item is asked, where that is so.
 
     Raises:
         UsageError, DataError, InstrumentError: see errors.py; what was answered is kept.
@@ -159,6 +160,10 @@ def evaluate_live(
     tasks = chosen_tasks(baseline.manifest, baseline.manifest, suites)
     frozen = plan(baseline, policy, tasks, target)
     looks = plan_gate_looks(frozen, baseline, policy, target, seed)
+    asked = {t.name: len(t.items[:limit]) for t in resolve(suites)}
+    if why := _why_all(frozen, policy, looks, asked):
+        note(f"Every item is asked: {why}.")
+        looks = None
     return evaluate(
         checkpoint,
         suites,
@@ -172,3 +177,28 @@ def evaluate_live(
         labels={LABEL: looks.id} if looks else None,
         progress=progress,
     )
+
+
+def _why_all(frozen: Plan, policy: Policy, looks: Looks | None, asked: Mapping[str, int]) -> str:
+    """Why a candidate cannot be stopped early, or empty.
+
+    Args:
+        frozen: what the gate tests; drift and the anchor are not tested by looks.
+        policy: see policy.py.
+        looks: the frame, if there is one.
+        asked: how many items of each task the candidate would be asked.
+    """
+    if looks is None:
+        return "the baseline is not complete, or nothing of it can be tested"
+    if policy.anchor or frozen.anchored:
+        return "the anchor is compared on all of them"
+    if frozen.drift:
+        names = ", ".join(name.removeprefix("drift/") for name in frozen.drift)
+        return f"drift can fail this gate and is read on all of them ({names})"
+    for task, cuts in looks.cuts.items():
+        if asked.get(task, 0) != cuts[-1]:
+            return (
+                f"the baseline has {cuts[-1]} items of {task} and the candidate is asked "
+                f"{asked.get(task, 0)}, so looks planned on one do not fit the other"
+            )
+    return ""

@@ -24,7 +24,9 @@ from .statistics.sequential import FEWEST_GRADED, SequentialPlan, plan_looks
 from .waivers import waiver_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 TENTHS = 10
 #: Where a Run made by a live gate keeps the id of its frame.
@@ -120,7 +122,8 @@ def plan_gate_looks(
         )
     common, mean = _mean_looks(claims.values(), policy, frozen.family_size)
     digest = (baseline.manifest.get("checkpoint") or {}).get("digest")
-    facts = [policy.hash, target, digest, seed, {k: list(v) for k, v in cuts.items()}]
+    rules = policy.model_copy(update={"limit": None})  # what it leaves shows in the cuts
+    facts = [rules.hash, target, digest, seed, {k: list(v) for k, v in cuts.items()}]
     shown = {k: [list(c.tenths), list(c.plan.looks), c.plan.margin] for k, c in claims.items()}
     return Looks(
         id=content_hash([*facts, frozen.family_size, shown]),
@@ -178,16 +181,24 @@ def _places(
         return (TENTHS,), (own.n,), (own.units,)
     graded = own.clustered or bool(((own.baseline != 0) & (own.baseline != 1)).any())
     fewest = FEWEST_GRADED if graded else FEWEST_ITEMS
-    parts = [(k, first(own, tenth, k)) for k in range(1, TENTHS)]
+    numbers = tenths_of(own, tenth)
+    parts = [(k, first(own, numbers, k)) for k in range(1, TENTHS)]
     found = [(k, part.n, part.units) for k, part in parts if part.units >= fewest]
     tenths, items, units = zip(*found, (TENTHS, own.n, own.units), strict=True)
     return tenths, items, units
 
 
-def first(paired: PairedClaim, tenth: Mapping[Place, int], k: int) -> PairedClaim:
-    """A claim's items up to a tenth, for the tests; counts by side stay those of all items."""
+def tenths_of(paired: PairedClaim, tenth: Mapping[Place, int]) -> NDArray[np.int64]:
+    """The tenth of each of a claim's items."""
+    import numpy as np
+
     places = zip(paired.task, paired.sample_id, strict=True)
-    keep = [i for i, place in enumerate(places) if tenth.get(place, TENTHS) <= k]
+    return np.array([tenth.get(place, TENTHS) for place in places], dtype=np.int64)
+
+
+def first(paired: PairedClaim, numbers: NDArray[np.int64], k: int) -> PairedClaim:
+    """A claim's items up to a tenth, for the tests; counts by side stay those of all items."""
+    keep = numbers <= k
     return replace(
         paired,
         task=paired.task[keep],

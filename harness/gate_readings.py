@@ -8,11 +8,11 @@ it. `needed` says whether a task must be asked more. Not here: what is frozen be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from .gate_looks import TENTHS, ClaimLooks, Looks, first
+from .gate_looks import TENTHS, ClaimLooks, Looks, first, tenths_of
 from .gate_plan import domain_means
 from .gate_units import unit_pairs
 from .pairing import PairedClaim
@@ -20,6 +20,7 @@ from .policy import Policy
 from .statistics.common_looks import MeanReading, look_mean
 from .statistics.decision import Decision, decide
 from .statistics.families import pool_domains
+from .statistics.paired import Pairs
 from .statistics.sequential import LookResult, look
 
 if TYPE_CHECKING:
@@ -63,27 +64,44 @@ class ClaimReading:
         )
 
 
-def read_claim(
-    looks: Looks, claim: ClaimLooks, paired: PairedClaim, available: int
-) -> ClaimReading | None:
-    """Look after each tenth up to `available`, until the claim is decided; None before the first.
+PairsAt: TypeAlias = Callable[[str, int], Pairs | None]
+"""(claim, tenth) -> its pairs up to that tenth; None where there are none."""
+
+
+class Prefixes:
+    """The pairs of some claims up to each tenth, from all pairs there are; counted once each.
 
     Pairs that lack a score shorten the looks they fall into; the boundaries stay those planned.
     """
+
+    def __init__(self, looks: Looks, paired: Mapping[str, PairedClaim]) -> None:
+        self.paired = paired
+        self._numbers = {name: tenths_of(own, looks.tenth) for name, own in paired.items()}
+        self._known: dict[tuple[str, int], Pairs | None] = {}
+
+    def __call__(self, claim: str, tenth: int) -> Pairs | None:
+        """See `PairsAt`."""
+        key = (claim, tenth)
+        if key not in self._known:
+            part = first(self.paired[claim], self._numbers[claim], tenth)
+            self._known[key] = unit_pairs(part) if part.n else None
+        return self._known[key]
+
+
+def read_claim(claim: ClaimLooks, pairs_at: PairsAt, available: int) -> ClaimReading | None:
+    """Look after each tenth up to `available`, until the claim is decided; None before the first."""
     result, last = None, 0
     for k in claim.tenths:
-        part = first(paired, looks.tenth, k)
-        if k > available or not part.n:
+        pairs = pairs_at(claim.id, k) if k <= available else None
+        if pairs is None:
             break
-        result, last = look(claim.plan, unit_pairs(part), result), k
+        result, last = look(claim.plan, pairs, result), k
         if result.stop:
             break
     return None if result is None else ClaimReading(claim, last, result)
 
 
-def read_mean(
-    looks: Looks, paired: Mapping[str, PairedClaim], available: int
-) -> MeanReading | None:
+def read_mean(looks: Looks, pairs_at: PairsAt, available: int) -> MeanReading | None:
     """Read the mean over domains at the common looks up to `available`, until it is settled.
 
     Claims of one domain count as one, and what is waived does not count.
@@ -92,11 +110,10 @@ def read_mean(
     for k in looks.common:
         if k > available or looks.mean is None:
             break
-        parts = {name: first(paired[name], looks.tenth, k) for name in looks.averaged}
-        if not all(part.n for part in parts.values()):
+        own = [(claim.domain, pairs_at(name, k)) for name, claim in looks.averaged.items()]
+        values = [(domain, pairs.delta, pairs.se) for domain, pairs in own if pairs]
+        if len(values) < len(own):
             break
-        pairs = {name: unit_pairs(part) for name, part in parts.items()}
-        values = [(looks.claims[name].domain, p.delta, p.se) for name, p in pairs.items()]
         found = look_mean(looks.mean, pool_domains(*domain_means(values, looks.shared)), found)
         if found.settled:
             break

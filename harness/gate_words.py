@@ -62,12 +62,23 @@ def domain_sentence(found: Evidence, *, failed: bool, adjusted: float | None, fa
 
 
 def saved(read: int, planned: int, tokens: int) -> str:
-    """What a live gate did not have to ask."""
+    """What a live gate did not have to ask; tokens by the mean of the items that were asked."""
     if read >= planned:
-        return f"All {planned} items were needed."
+        return (
+            f"All {planned} items were asked, tenth by tenth; each claim counts as it stood where it "
+            "was decided."
+        )
     return (
-        f"Stopped early: {read} of {planned} items were enough ({planned - read} items and about "
-        f"{tokens} tokens saved)."
+        f"Stopped early: {read} of {planned} items were enough ({planned - read} items saved, and an "
+        f"estimated {tokens} tokens by the mean of the answered ones)."
+    )
+
+
+def second_decision() -> str:
+    """A complete Run that another gate asked by its own looks."""
+    return (
+        "The candidate was asked by the looks of another gate (another policy, target or baseline); "
+        "this is a second decision on the same answers, with an error rate of its own."
     )
 
 

@@ -155,7 +155,9 @@ class RunWriter:
                     f"The Run in '{self.path}' was begun with {key}{was}, now it is {now}; "
                     "choose another --out, or --fresh to begin anew."
                 )
-        return {**new, "created": old.get("created"), "cost": old.get("cost", {})}
+        # By which looks a gate asked stays known, whoever asks the rest.
+        labels = {**old.get("labels", {}), **new.get("labels", {})}
+        return {**new, "labels": labels, "created": old.get("created"), "cost": old.get("cost", {})}
 
     def _clear(self) -> None:
         """Remove the files of an earlier Run; whatever else lies there is not ours to delete."""

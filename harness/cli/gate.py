@@ -1,7 +1,8 @@
 """`waterbed gate`: compare a candidate with its baseline and answer with an exit code and a page.
 
 A side is a Run directory or a checkpoint folder; a checkpoint is evaluated first, on the policy's
-suites or on `--suites`. What can be seen is planned and written down before the candidate answers.
+suites or on `--suites`, and a candidate only on as many items as the verdict needs (gate_live.py).
+What can be seen is planned and written down before the candidate answers.
 """
 
 from __future__ import annotations
@@ -48,9 +49,11 @@ def gate(
             "--anchor", help="A Run kept for good; nothing may fall 1.5 margins below it."
         ),
     ] = None,
-    early_stop: Annotated[
+    full: Annotated[
         bool,
-        typer.Option("--early-stop", help="Ask a checkpoint no more items than the verdict needs."),
+        typer.Option(
+            "--full", help="Ask a checkpoint every item, even where the verdict is decided."
+        ),
     ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print verdict.json.")] = False,
 ) -> None:
@@ -69,11 +72,8 @@ def gate(
     old = sides.open("baseline", baseline)
     kept = Run.open(anchor or rules.anchor or "") if anchor or rules.anchor else None
     _write_plan(where, old, rules, target, names, kept)
-    if early_stop and (rules.waivers or kept):
-        what = "waivers" if rules.waivers else "an anchor"
-        raise UsageError(f"A policy with {what} cannot stop early; leave out --early-stop.")
-    watched = Watched(old, rules, target) if early_stop else None
-    new = sides.open("candidate", candidate, watched)
+    whole = full or kept is not None  # against an anchor all items are wanted
+    new = sides.open("candidate", candidate, None if whole else Watched(old, rules, target))
     verdict = gate_runs(old, new, rules, target=target, suites=names or None, anchor=kept)
     file = Path(policy) if policy and Path(policy).is_file() else None
     page = write_outputs(verdict, old, new, where, file)
@@ -142,6 +142,7 @@ class Sides:
                     options=self.options,
                     limit=self.limit,
                     progress=update,
+                    note=say,
                 )
             return evaluate(
                 checkpoint,

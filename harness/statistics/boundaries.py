@@ -114,11 +114,15 @@ def sequential_p(
     Raises:
         ValueError: no look, or other numbers of scores and fractions.
     """
-    from scipy.optimize import brentq
-
     times = _checked(fractions)
     if len(z) != len(times):
         raise ValueError(f"need a score for each look, got {len(z)} and {len(times)}")
+    return _sequential_p(tuple(z), times, spending)
+
+
+@lru_cache(maxsize=1024)
+def _sequential_p(z: tuple[float, ...], times: tuple[float, ...], spending: str) -> float:
+    from scipy.optimize import brentq
 
     def excess(log_alpha: float) -> float:
         bounds = _boundary(math.exp(log_alpha), times, spending)

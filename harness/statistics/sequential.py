@@ -137,15 +137,14 @@ class LookResult:
     look: int
     """1 for the first"""
     pairs: Pairs
+    fractions: tuple[float, ...]
+    """information at this look and all earlier ones"""
+    spending: str
     z_pass: float
     z_losses: tuple[float, ...]
     """scores of H0: delta >= 0 at this look (the last) and all earlier ones"""
     bound_pass: float
     bound_fail: float
-    p_loss: float
-    """sequential p of H0: delta >= 0, for Holm; at a single look the fixed-n p"""
-    p_gain: float
-    """the same of H0: delta <= 0"""
     loss_reaches: bool
     """the estimate is a loss of the margin and, before N, is predicted to remain one"""
     passed_at: int | None
@@ -174,6 +173,20 @@ class LookResult:
         {d0: |z(d0)| < bound}, at all looks at once an interval of its level (Jennison, Turnbull 1989).
         """
         return _repeated_interval(self.pairs, self.bound_pass)
+
+    @property
+    def p_loss(self) -> float:
+        """Sequential p of H0: delta >= 0, for Holm; at a single look the fixed-n p."""
+        if self.fractions == (1.0,):
+            return loss_p(self.pairs)
+        return sequential_p(self.z_losses, self.fractions, self.spending)
+
+    @property
+    def p_gain(self) -> float:
+        """The same of H0: delta <= 0."""
+        if self.fractions == (1.0,):
+            return gain_p(self.pairs)
+        return sequential_p([0.0 - z for z in self.z_losses], self.fractions, self.spending)
 
     @property
     def z_loss(self) -> float:
@@ -212,7 +225,6 @@ def look(plan: SequentialPlan, pairs: Pairs, before: LookResult | None = None) -
         raise ValueError(f"look {k + 1} is on {plan.looks[k]} items, got {pairs.n}")
     z_pass, z_loss = z_noninferior(pairs, plan.margin), 0.0 - z_at(pairs, 0.0)
     z_losses = (*(before.z_losses if before else ()), z_loss)
-    p_loss, p_gain = _p_values(plan, pairs, z_losses)
     enough = pairs.n >= FEWEST_ITEMS
     loss_reaches = _loss_reaches(plan, pairs, k)
     passed_at = before.passed_at if before else None
@@ -221,19 +233,21 @@ def look(plan: SequentialPlan, pairs: Pairs, before: LookResult | None = None) -
     gain_at = before.gain_at if before else None
     if gain_at is None and enough and -z_loss >= plan.bounds_gain[k]:
         gain_at = k + 1
-    lost = enough and z_loss >= plan.bounds_fail[k] and p_loss <= plan.alpha_fail / plan.family
+    lost = enough and z_loss >= plan.bounds_fail[k]
+    if len(plan.looks) == 1:  # the printed p is then mid-p, which must agree
+        lost = lost and loss_p(pairs) <= plan.alpha_fail / plan.family
     failed = lost and loss_reaches and passed_at is None
     last = k + 1 == len(plan.looks)
     outcome = _outcome(passed=passed_at is not None, failed=failed, last=last)
     return LookResult(
         look=k + 1,
         pairs=pairs,
+        fractions=plan.fractions[: k + 1],
+        spending=plan.spending,
         z_pass=z_pass,
         z_losses=z_losses,
         bound_pass=plan.bounds_pass[k],
         bound_fail=plan.bounds_fail[k],
-        p_loss=p_loss,
-        p_gain=p_gain,
         loss_reaches=loss_reaches,
         passed_at=passed_at,
         gain_at=gain_at,
@@ -241,16 +255,6 @@ def look(plan: SequentialPlan, pairs: Pairs, before: LookResult | None = None) -
         flags=_flags(plan, pairs, outcome, z_loss, plan.bounds_pass[k]),
         stop=last or failed or (passed_at is not None and (not plan.target or gain_at is not None)),
     )
-
-
-def _p_values(
-    plan: SequentialPlan, pairs: Pairs, z_losses: tuple[float, ...]
-) -> tuple[float, float]:
-    if len(plan.looks) == 1:
-        return loss_p(pairs), gain_p(pairs)
-    times = plan.fractions[: len(z_losses)]
-    p_loss = sequential_p(z_losses, times, plan.spending)
-    return p_loss, sequential_p([0.0 - z for z in z_losses], times, plan.spending)
 
 
 def _loss_reaches(plan: SequentialPlan, pairs: Pairs, k: int) -> bool:
