@@ -78,11 +78,13 @@ class Principle(Config):
 class Constitution(Config):
     """The principles of a user."""
 
-    principles: tuple[Principle, ...] = Field(min_length=1)
+    principles: tuple[Principle, ...]
 
     @field_validator("principles")
     @classmethod
     def _named_once(cls, principles: tuple[Principle, ...]) -> tuple[Principle, ...]:
+        if not principles:
+            raise ValueError("there is no principle; write at least one")
         names = [p.name for p in principles]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:

@@ -196,7 +196,7 @@ def test_principles_are_drawn_by_weight_and_the_same_again() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("principles: []\n", ":1: "),
+        ("principles: []\n", ":1: 'principles': there is no principle; write at least one"),
         ("principles:\n- name: a\n  critique: b\n", "'principles.0.revision' is missing"),
         (
             "principles:\n- name: a\n  critique: b\n  revision: c\n  wieght: 2\n",
