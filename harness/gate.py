@@ -160,7 +160,7 @@ def _mean(case: Case, frozen: Plan, found: Findings) -> MeanReading | None:
     """
     given = case.policy.waivers
     tested = [e for e in found.tested if not waivers.waiver_of(e.plan.claim.id, given)]
-    if not tested or not all(e.usable for e in tested):
+    if not tested or not all(e.usable and not e.plan.listed for e in tested):
         return None
     if case.looks:
         own = Prefixes(case.looks, {e.plan.claim.id: e.whole for e in tested})
@@ -191,7 +191,7 @@ def _verdict(case: Case, frozen: Plan | None, found: Findings, ruling: Ruling) -
         target=case.target,
         family_size=frozen.family_size if frozen else 0,
         domain_list=_domain_list(case, frozen, evidence, ruling),
-        pooled=_pooled_verdict(case, frozen, ruling) if frozen else None,
+        pooled=_pooled_verdict(case, frozen, ruling) if frozen and not frozen.listed else None,
         differences=(*case.differences.refusals, *case.differences.notes),
         warnings=(*([early.sentence] if early else []), *_warnings(case, frozen, found, ruling)),
         problems=ruling.problems,
@@ -227,6 +227,8 @@ def _sentence(case: Case, frozen: Plan | None, found: Findings, ruling: Ruling) 
         return f"{reasons[0]}{more}"
     adjusted = ruling.adjusted or {}
     lost = words.regression(_lost(found.evidence, "", ruling))
+    if frozen and frozen.listed:
+        lost = words.lost_on_lists(e for e in found.evidence if e.plan.claim.id in ruling.failed)
     crept = words.regression(_lost(found.anchored, ANCHOR, ruling))
     said = [lost, f"Against the anchor: {crept}" if crept else ""]
     said += [f"Drift: {drift_sentence(row)}" for row in found.drift.rows if row.failed]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from . import gate_words as words
 from .gate_case import Case, Findings
 from .gate_evidence import lacking
+from .gate_fixed import fixed_sentence
 from .gate_plan import Plan
 from .policy import Policy
 from .statistics.common_looks import MeanReading
@@ -53,6 +54,9 @@ def undecided(case: Case, frozen: Plan, found: Findings, mean: MeanReading | Non
     policy = case.policy
     unmet = (words.unmet(c) for c in frozen.claims if c.required)
     yield from (reason for reason in unmet if reason)
+    if frozen.listed:
+        yield from _unlisted(found, policy)
+        return
     unseen = words.unseen_mean(frozen, policy)
     sees = any(c.numbers and c.numbers.sees_twice_margin for c in frozen.tested)
     if unseen:
@@ -70,6 +74,17 @@ def undecided(case: Case, frozen: Plan, found: Findings, mean: MeanReading | Non
         yield "The mean over domains was not read far enough; run the same gate again, it resumes."
     if policy.name != "harm":
         yield from _unproven(policy, frozen, found, mean)
+
+
+def _unlisted(found: Findings, policy: Policy) -> Iterator[str]:
+    """Fixed lists of which the full run cannot be told yet, or did not pass where it must."""
+    if not any(one.usable for one in found.evidence):
+        yield "No list could be tested; each needs 30 problems and a baseline above guessing."
+    for one in (*found.evidence, *found.anchored):
+        if one.usable and one.decision and one.decision.verdict == "inconclusive":
+            yield f"{one.plan.claim.id}: {fixed_sentence(one.decision, one.paired.n, one.plan.listed or 0)}"
+    for name in found.drift.not_excluded(policy.alpha_pass) if policy.name != "harm" else ():
+        yield f"{name} did not PASS: a rise of its whole margin is not excluded."
 
 
 def _cut_short(case: Case, frozen: Plan) -> Iterator[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .comparability import RunLike
+from .gate_fixed import fixed_decision
 from .gate_looks import TENTHS, Looks
 from .gate_plan import ClaimPlan, Plan
 from .gate_readings import ClaimReading, Prefixes, available, read_claim
@@ -117,6 +118,8 @@ def gather(
         missing = lacks.get(plan.claim.domain, "")
         stopped = not prefixes.isdisjoint(plan.claim.tasks)
         decision = decision_of(own, plan.margin, policy, LOOKS if stopped else 1)
+        if plan.listed:
+            decision = fixed_decision(own, plan, policy, frozen.family_size, candidate)
         reading, tenths = None, 0
         if looks and prefixes_of and not missing and plan.claim.id in looks.claims:
             tenths = min(have[task] for task in plan.claim.tasks)

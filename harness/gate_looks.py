@@ -93,7 +93,8 @@ def plan_gate_looks(
     Raises:
         DataError: the baseline's scores cannot be used.
     """
-    if not frozen.tested or baseline.status != "complete":
+    fixed = any(claim.listed for claim in frozen.tested)  # a list is not looked at in tenths
+    if fixed or not frozen.tested or baseline.status != "complete":
         return None
     scores = baseline.scores()
     cuts, tenth = _tenths(scores, baseline, {t for c in frozen.tested for t in c.claim.tasks}, seed)

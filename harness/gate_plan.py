@@ -51,6 +51,8 @@ class ClaimPlan:
     """None for fewer than 30 units."""
     graded: bool = False
     """Planned by the spread of differences: scores between 0 and 1, several answers an item, clusters."""
+    listed: int | None = None
+    """Under `estimand: benchmark` the length of the list, beyond which nothing is said."""
     sampling: TwoLevel | None = None
     """Of several answers an item: what the planned error is made of."""
 
@@ -68,7 +70,9 @@ class ClaimPlan:
     def gating(self) -> bool:
         """Whether `strict` demands a PASS; safety is never demoted to advisory."""
         likely = self.numbers is not None and self.numbers.gating
-        return self.can_fail and (likely or self.claim.domain == "safety")
+        return self.can_fail and (
+            likely or self.listed is not None or self.claim.domain == "safety"
+        )
 
     @property
     def blind_spot(self) -> float | None:
@@ -100,6 +104,11 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able data, to be written down before the candidate answers."""
         return {**asdict(self), "shared": sorted(self.shared)}
+
+    @property
+    def listed(self) -> bool:
+        """Whether only fixed lists are spoken of."""
+        return any(claim.listed for claim in self.claims)
 
     @property
     def tested(self) -> tuple[ClaimPlan, ...]:
@@ -254,6 +263,7 @@ def _draft(
         flags=tuple(_early_flags(own, declared, policy, margin)),
         numbers=None,
         graded=graded,
+        listed=whole if policy.estimand == "benchmark" else None,
         sampling=sampling,
     )
 
@@ -267,12 +277,20 @@ def _early_flags(
     """What is known of a claim before its power is."""
     if own.units < FEWEST_ITEMS:
         yield "no_verdict"
-    elif at_floor(float(own.baseline.mean()), own.units, _chance(own, declared), margin):
+    elif _at_floor(own, _chance(own, declared), policy, margin):
         yield "at_floor"
     if FEWEST_ITEMS <= own.units < SMALL_SET:
         yield "small_set"
     if not policy.allow_unverified and not any(verified(declared[t]) for t in own.claim.tasks):
         yield "unverified"
+
+
+def _at_floor(own: PairedClaim, chance: float, policy: Policy, margin: float) -> bool:
+    """Whether nothing can be lost; of a fixed list that is exact."""
+    mean = float(own.baseline.mean())
+    if policy.estimand == "benchmark":
+        return mean < chance + margin
+    return at_floor(mean, own.units, chance, margin)
 
 
 def _sampling(own: PairedClaim, repeats: Sequence[int]) -> TwoLevel | None:
@@ -307,7 +325,7 @@ def _spread(
 
 
 def _powered(draft: ClaimPlan, policy: Policy, family: int) -> ClaimPlan:
-    if draft.units < FEWEST_ITEMS:
+    if draft.units < FEWEST_ITEMS or draft.listed:
         return draft
     spread = max(draft.discordance, 1e-9)
     numbers = plan_domain(

@@ -7,14 +7,15 @@ the gate adds: Holm's correction, missing and required evidence, blind spots. No
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from .gate_evidence import Evidence
+from .gate_fixed import fixed_sentence
 from .gate_looks import TENTHS
 from .gate_plan import ClaimPlan, Plan
 from .gate_units import sampling
 from .policy import Policy
-from .statistics.decision import Decision
+from .statistics.decision import FEWEST_ITEMS, Decision
 from .statistics.families import Pooled
 from .statistics.planning import plan_domain
 from .statistics.proportions import wilson_interval
@@ -25,6 +26,10 @@ from .statistics.two_level import TwoLevel
 def plan_sentence(plan: ClaimPlan) -> str:
     """What this claim can show, before a run, with its blind spot."""
     id = plan.claim.id
+    if plan.listed and plan.units >= FEWEST_ITEMS:
+        return (
+            f"{id}: what the full run of these {plan.listed} problems says, and nothing of others."
+        )
     if plan.numbers is None:
         return f"{id}: {_few(plan, comma=' are')}; no verdict is possible."
     sentences = [_in_units(preflight(id, plan.numbers), clustered=plan.clustered)]
@@ -51,6 +56,8 @@ def domain_sentence(found: Evidence, *, failed: bool, adjusted: float | None, fa
         return f"{_unverified(found.plan)}: {estimate(found.decision)}."
     if "at_floor" in found.plan.flags:
         return f"INCONCLUSIVE: {estimate(found.decision)}; {_floor(found.plan)}."
+    if found.plan.listed:
+        return fixed_sentence(found.decision, found.paired.n, found.plan.listed)
     said = _in_units(outcome(found.decision), clustered=found.paired.clustered)
     if found.decision.verdict == "fail" and not failed:
         p = _stated(1.0 if adjusted is None else adjusted)
@@ -159,7 +166,15 @@ def pooled_sentence(pooled: Pooled | None, adjusted: float | None) -> str:
 
 def no_harm(frozen: Plan) -> str:
     """Exit 0 under `harm`, never without what could not be seen."""
+    if frozen.listed:
+        return _on_lists(frozen)
     return f"No loss of a whole margin is shown; {unseen(frozen)}."
+
+
+def _on_lists(frozen: Plan) -> str:
+    """Exit 0 where only fixed lists are spoken of."""
+    lists = [f"these {c.listed} problems ({c.claim.id})" for c in frozen.tested]
+    return f"No loss of a whole margin on {', '.join(lists)}; nothing is said of other problems."
 
 
 def unseen(frozen: Plan) -> str:
@@ -174,6 +189,8 @@ def unseen(frozen: Plan) -> str:
 
 def excluded(frozen: Plan, policy: Policy) -> str:
     """Exit 0 under `release` and `strict`."""
+    if frozen.listed:
+        return _on_lists(frozen)
     gating = [c.claim.id for c in frozen.tested if c.gating]
     advisory = [c.claim.id for c in frozen.claims if not c.gating]
     names = gating if policy.name == "strict" else list(policy.critical)
@@ -236,6 +253,15 @@ def discordance_notes(frozen: Plan) -> Iterator[str]:
     for origin, text in said.items():
         if origin in by_origin:
             yield f"{text}: {', '.join(by_origin[origin])}."
+
+
+def lost_on_lists(failed: Iterable[Evidence]) -> str:
+    """Exit 1 where only fixed lists are spoken of."""
+    return " ".join(
+        f"{e.plan.claim.id}: {fixed_sentence(e.decision, e.paired.n, e.plan.listed)}"
+        for e in failed
+        if e.decision and e.plan.listed
+    )
 
 
 def unmet(plan: ClaimPlan) -> str | None:

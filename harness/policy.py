@@ -163,6 +163,8 @@ class Policy(Config):
     anchor: str | None = None
     """A Run that is kept for good: no claim may fall 1.5 margins below it, however many small steps
     led there."""
+    estimand: Literal["population", "benchmark"] = "population"
+    """`benchmark`: for fixed lists, say only what the full run of these items says (gate_fixed.py)."""
     exact: bool = False
     """Take the PASS p-value from full enumeration where a domain has at most 200 pass/fail items."""
     allow_unverified: bool = False

@@ -43,6 +43,9 @@ mean_harm: 2
 # drift: [truncated, loop, empty, unparsed, broken_json, wrong_script, length_by_half, length]
 strict_drift: false
 
+# benchmark: for fixed lists such as AIME, say only what the full run of these items says.
+estimand: population
+
 # What exit code 3 becomes: fail (1), warn (0, with a warning) or pass (0). Unset, it stays 3.
 # inconclusive: warn
 
