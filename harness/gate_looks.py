@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .comparability import RunLike
 from .gate_plan import Plan
@@ -55,6 +55,8 @@ class Looks:
 
     id: str
     """Hash of all that could change a decision: policy, target, baseline, order, looks."""
+    seed: int
+    """Of the order in which items are asked."""
     cuts: Mapping[str, tuple[int, ...]]
     """Items of each task after each tenth."""
     tenth: Mapping[Place, int]
@@ -71,6 +73,26 @@ class Looks:
     def averaged(self) -> dict[str, ClaimLooks]:
         """The claims that the mean over domains is taken of."""
         return {name: claim for name, claim in self.claims.items() if not claim.waived}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, to be written down before the first answer."""
+        claims = {
+            name: {
+                "tenths": list(claim.tenths),
+                "units": list(claim.plan.looks),
+                "bounds_pass": list(claim.plan.bounds_pass),
+                "bounds_fail": list(claim.plan.bounds_fail),
+            }
+            for name, claim in self.claims.items()
+        }
+        return {
+            "frame": self.id,
+            "seed": self.seed,
+            "claims": claims,
+            "mean_tenths": list(self.common),
+            "mean_bounds_fail": list(self.mean.bounds_fail) if self.mean else [],
+            "mean_bounds_harmless": list(self.mean.bounds_harmless) if self.mean else [],
+        }
 
     def within(self, frame: pd.DataFrame, tenth: int) -> pd.DataFrame:
         """The rows of a score table up to a tenth."""
@@ -128,6 +150,7 @@ def plan_gate_looks(
     shown = {k: [list(c.tenths), list(c.plan.looks), c.plan.margin] for k, c in claims.items()}
     return Looks(
         id=content_hash([*facts, frozen.family_size, shown]),
+        seed=seed,
         cuts=cuts,
         tenth=tenth,
         claims=claims,

@@ -14,6 +14,7 @@ from typing import Any
 from .comparability import RunLike, check_manifest, chosen_tasks, unfinished
 from .cost import TaskCost, expected_costs, unknown_costs
 from .errors import UnknownName, UsageError
+from .gate_looks import Looks, plan_gate_looks
 from .gate_plan import ClaimPlan, Plan
 from .gate_plan import plan as freeze
 from .gate_words import discordance_notes, plan_sentence, unmet, unseen_mean
@@ -55,7 +56,9 @@ class Request:
         wanted = {k: v for k, v in cut.manifest["tasks"].items() if k in frozen.tasks}
         costs = expected_costs(run, unknown_costs(wanted))
         lacks = tuple(self._lacks(run, frozen))
-        return Outlook(self.policy, frozen, costs, measured=run.label, lacks=lacks)
+        seed = int(cut.manifest.get("seed") or 0)
+        looks = plan_gate_looks(frozen, cut, self.policy, self.target, seed)
+        return Outlook(self.policy, frozen, costs, measured=run.label, lacks=lacks, looks=looks)
 
     def from_counts(self) -> Outlook:
         """The plan from the numbers of items; the cost of a token is unknown.
@@ -115,6 +118,8 @@ class Outlook:
     """The Run that the cost was measured on."""
     lacks: tuple[str, ...] = ()
     """What the baseline has too little of."""
+    looks: Looks | None = None
+    """Of a live gate; None without a baseline, whose items they cut."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -158,6 +163,7 @@ class Outlook:
             "pooled_blind_spot": frozen.pooled_blind_spot,
             "tasks": [asdict(cost) for cost in self.costs],
             "cost_measured_on": self.measured,
+            "looks": self.looks.to_dict() if self.looks else None,
             "blockers": list(self.blockers),
             "notes": list(self.notes),
             "exit_codes": self.exit_codes(),

@@ -211,3 +211,18 @@ def test_cached_and_recorded_answers_measure_no_time(scored: Path) -> None:
     assert seconds_per_token(Run(run.path, live)) == 0.5
     live["cost"] = {**live["cost"], "cached_answers": 1}  # type: ignore[dict-item]
     assert seconds_per_token(Run(run.path, live)) is None
+
+
+def test_the_looks_of_a_live_gate_and_their_seed_are_in_the_plan(
+    waterbed: Command, scored: Path
+) -> None:
+    said = planned(waterbed, "--baseline", scored)["looks"]
+    assert said["seed"] == 0
+    assert said["claims"]["math"]["units"] == list(range(40, 401, 40))
+    assert len(said["claims"]["math"]["bounds_fail"]) == 10
+    assert said["mean_tenths"] == list(range(3, 11))
+    assert planned(waterbed, "--baseline", scored)["looks"]["frame"] == said["frame"]
+
+
+def test_without_a_baseline_there_are_no_items_to_cut(waterbed: Command, suite: Path) -> None:
+    assert planned(waterbed, "--suites", suite)["looks"] is None
