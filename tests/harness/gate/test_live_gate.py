@@ -106,6 +106,24 @@ def test_a_lost_domain_stops_while_the_others_are_decided(baseline: Run, tmp_pat
     assert asked(run)["live/tools"] < asked(run)["live/math"] < 300
 
 
+def test_a_waived_loss_neither_stops_the_gate_nor_counts_in_its_mean(
+    baseline: Run, tmp_path: Path
+) -> None:
+    waiver = {
+        "claim": "tools",
+        "owner": "ada",
+        "reason": "known",
+        "expires": "2999-01-01",
+    }
+    rules = Policy.model_validate({"allow_unverified": True, "max_mde": 10, "waivers": [waiver]})
+    run, verdict = live(baseline, forgot_tools, tmp_path / "run", policy=rules)
+    assert (verdict.exit_code, verdict.headline) == (0, "NO NEW HARM SHOWN")
+    assert verdict.domains["tools"].badge == "fail"
+    assert verdict.pooled is not None
+    assert verdict.pooled.delta == 0
+    assert run.status == "stopped"
+
+
 def test_a_target_goes_on_until_its_gain_is_decided(baseline: Run, tmp_path: Path) -> None:
     still, _ = live(baseline, solid, tmp_path / "still", target="math")
     assert asked(still)["live/math"] == 300
