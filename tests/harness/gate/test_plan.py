@@ -18,7 +18,13 @@ Runs = Callable[..., Any]
 
 
 def test_the_plan_is_never_given_a_candidate() -> None:
-    assert list(inspect.signature(plan).parameters) == ["baseline", "policy", "tasks", "target", "anchor"]
+    assert list(inspect.signature(plan).parameters) == [
+        "baseline",
+        "policy",
+        "tasks",
+        "target",
+        "anchor",
+    ]
 
 
 def test_what_the_candidate_answers_changes_nothing_that_was_planned(runs: Runs) -> None:
