@@ -158,10 +158,18 @@ def job(material: Material, config: Config, context: StageContext) -> Job:
         model=material.loaded.model,
         tokenizer=material.loaded.tokenizer,
         dataset=Dataset.from_list([dict(row) for row in rows]),
-        # Liked and disliked answers differ in length: KTO's batches would be of one kind each.
-        lengths=[0] * len(rows) if on_answers else [pair.tokens for pair in material.pairs],
+        lengths=_alike(material) if on_answers else [pair.tokens for pair in material.pairs],
         extra={"ref_model": reference},
     )
+
+
+def _alike(material: Material) -> list[int]:
+    """The mean number of tokens for every answer, so that batches are not sorted by length.
+
+    Liked and disliked answers differ in length: batches of KTO would be of one kind each.
+    """
+    answers = 2 * len(material.pairs)
+    return [round(sum(pair.tokens for pair in material.pairs) / answers)] * answers
 
 
 #: Rows were checked for their length before, so nothing is cut here.

@@ -143,6 +143,22 @@ def pathless(material: Material) -> Path:
     return Path(material.loaded.model.name_or_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "rows", "models"),
+    [("dpo", 16, 5), ("ipo", 16, 5), ("kto", 32, 5), ("orpo", 16, 4), ("reward-model", 16, 4)],
+)
+def test_the_dry_run_counts_rows_steps_and_the_reference(
+    pocket_base: Checkpoint, tmp_path: Path, name: str, rows: int, models: int
+) -> None:
+    """Weights, their gradients and two moments are four models; a reference is the fifth."""
+    few = {"data": {REFERENCE: 16}, "batch_size": 8}
+    plan = stages.get(name).plan(pocket_base, StageContext(tmp_path / "out"), **few)
+    assert (plan.stage, plan.rows, plan.steps) == (name, rows, rows // 8)
+    assert 16 * 40 < plan.tokens < 16 * 120
+    assert plan.memory_bytes == 4 * models * plan.parameters
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["dpo", "ipo", "kto"])
 def test_an_untrained_model_is_its_own_reference(
     pocket_base: Checkpoint, tmp_path: Path, name: str
