@@ -130,6 +130,7 @@ class StageContext:
             CheckpointError: what was saved is not a complete checkpoint.
         """
         if self.rank:
+            self.wait()
             return open_checkpoint(self.out)
         made = write_checkpoint(
             self.out,
@@ -148,7 +149,15 @@ class StageContext:
             },
         )
         shutil.rmtree(self.work, ignore_errors=True)
+        self.wait()
         return made
+
+    def wait(self) -> None:
+        """Return when every process that trains with this one has come here."""
+        if self.world_size > 1:
+            from torch import distributed
+
+            distributed.barrier()
 
 
 def _step_of(line: str) -> float:

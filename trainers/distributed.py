@@ -7,6 +7,8 @@ A stage therefore says what it found, and stops. Not here: starting processes (l
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ..harness.errors import UsageError
 from ..harness.stage import StageContext
@@ -40,9 +42,11 @@ def assert_alone(context: StageContext, stage: str) -> None:
         )
 
 
-def wait_for_all(context: StageContext) -> None:
-    """Return when every process has come here."""
-    if context.world_size > 1:
-        from torch import distributed
+@contextmanager
+def joined() -> Iterator[None]:
+    """Leave the group of processes in the end, if the stage joined one."""
+    yield
+    from torch import distributed
 
-        distributed.barrier()
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()

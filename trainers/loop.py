@@ -1,22 +1,27 @@
-"""The training loop that pre-training and fine-tuning share: next-token loss on what the model says.
+"""The training loop of pre-training, from nothing or continued: next-token loss on what the model says.
 
 Muon (Jordan et al. 2024) for the matrices inside the model, AdamW (Loshchilov & Hutter 2019) for
 embeddings and norms; linear warm-up, then a cosine down to one twentieth; gradients clipped at norm
 1. With one thread the same seed gives the same weights bit by bit on one machine; another number of
-threads gives others. Not here: mixed precision, several processes, gradient accumulation, evaluation
-(a gate does that on the finished checkpoint).
+threads gives others. Not here: mixed precision, several processes, gradient accumulation; fine-tuning
+(sft.py); evaluation, which a gate does on the finished checkpoint.
 """
 
 from __future__ import annotations
 
+import copy
 import math
+import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from ..harness.errors import UsageError
-from ..harness.stage import StageContext
+from ..harness.stage import StageContext, StagePlan
 from .chats import Example, batches
 
 if TYPE_CHECKING:
@@ -25,6 +30,28 @@ if TYPE_CHECKING:
 WARMUP, FLOOR, CLIP = 0.05, 0.05, 1.0
 #: Steps between two lines of metrics.
 EVERY = 10
+#: Steps that a dry run times.
+_MEASURED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """Number, size and rate of the steps."""
+
+    epochs: int = 1
+    batch_tokens: int = 1024
+    """Tokens a step, padding included."""
+    muon_lr: float = 0.02
+    """Peak rate for the matrices inside the model."""
+    adamw_lr: float = 8e-3
+    """Peak rate for embeddings and norms."""
+    save_every: int = 500
+    """Steps between two states to go on from after a kill."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_tokens", "muon_lr", "adamw_lr", "save_every"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
 
 
 @contextmanager
@@ -45,46 +72,103 @@ def reproducible(context: StageContext) -> Iterator[None]:
 def fit(
     model: Any,
     examples: Sequence[Example],
+    steps: Steps,
     context: StageContext,
     *,
     stage: str,
-    epochs: int,
-    batch_tokens: int,
-    muon_lr: float,
-    adamw_lr: float,
+    identity: Any,
 ) -> None:
-    """Train `model` in place, telling `context` of every step.
+    """Train `model` in place, telling `context` of every step; goes on from the state a kill left.
+
+    Args:
+        identity: whatever the weights follow from besides the context.
 
     Raises:
         UsageError: the loss is no longer finite.
     """
     import torch
 
-    rng = Random(f"{stage}/{context.seed}")
-    plan = [batch for _ in range(epochs) for batch in batches(examples, batch_tokens, rng)]
-    optimizers = _optimizers(model, muon_lr, adamw_lr)
-    peaks = [group["lr"] for o in optimizers for group in o.param_groups]
+    from .optimizers import MuonAdamW
+
+    plan = planned(examples, steps, f"{stage}/{context.seed}")
+    optimizer = MuonAdamW(model, steps.muon_lr, steps.adamw_lr)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    state = context.begin([stage, identity]) / "state.pt"
+    begin = _restored(state, model, optimizer)
+    context.rewind(begin - 1)
     model.train()
-    for step, batch in enumerate(plan):
+    for step in range(begin, len(plan)):
         share = schedule(step, len(plan))
-        groups = (group for o in optimizers for group in o.param_groups)
-        for group, peak in zip(groups, peaks, strict=True):
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * share
-        loss = answer_loss(model, batch)
+        loss = answer_loss(model, plan[step])
         if not math.isfinite(loss.item()):
             raise UsageError(
                 f"Stage '{stage}': the loss is {loss.item()} at step {step}; lower muon_lr "
-                f"({muon_lr:g}) and adamw_lr ({adamw_lr:g})."
+                f"({steps.muon_lr:g}) and adamw_lr ({steps.adamw_lr:g})."
             )
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         if step % EVERY == 0 or step + 1 == len(plan):
-            context.metric(step, loss=loss.item(), grad_norm=float(norm), lr=muon_lr * share)
+            context.metric(step, loss=loss.item(), grad_norm=float(norm), lr=steps.muon_lr * share)
+        if (step + 1) % steps.save_every == 0:
+            _save(state, step + 1, model, optimizer)
         context.progress(stage, step + 1, len(plan))
     model.eval()
+
+
+def planned(examples: Sequence[Example], steps: Steps, seed: str) -> list[list[Example]]:
+    """The batches of all epochs, in order."""
+    rng = Random(seed)
+    return [b for _ in range(steps.epochs) for b in batches(examples, steps.batch_tokens, rng)]
+
+
+def plan_fit(
+    model: Any, examples: Sequence[Example], steps: Steps, context: StageContext, stage: str
+) -> StagePlan:
+    """What `fit` would take; the time is that of a few steps on a copy of the model, times all steps."""
+    plan = planned(examples, steps, f"{stage}/{context.seed}")
+    parameters = sum(p.numel() for p in model.parameters())
+    with reproducible(context):
+        trial = copy.deepcopy(model).train()
+        began = time.monotonic()
+        for batch in plan[:_MEASURED]:
+            answer_loss(trial, batch).backward()  # type: ignore[no-untyped-call]
+        seconds = (time.monotonic() - began) / min(_MEASURED, len(plan)) * len(plan)
+    return StagePlan(
+        stage=stage,
+        rows=len(examples),
+        tokens=sum(len(e.tokens) for e in examples),
+        steps=len(plan),
+        parameters=parameters,
+        trainable=parameters,
+        memory_bytes=4 * 4 * parameters,  # weights, gradients and at most two moments in float32
+        seconds=seconds,
+    )
+
+
+def _save(file: Path, done: int, model: Any, optimizer: torch.optim.Optimizer) -> None:
+    import torch
+
+    aside = file.with_suffix(".partial")
+    torch.save(
+        {"done": done, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, aside
+    )
+    os.replace(aside, file)
+
+
+def _restored(file: Path, model: Any, optimizer: torch.optim.Optimizer) -> int:
+    """Steps done before, with model and optimizer as they were after them."""
+    import torch
+
+    if not file.is_file():
+        return 0
+    state = torch.load(file, weights_only=True, map_location=model.device)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["done"])
 
 
 def answer_loss(model: Any, batch: Sequence[Example]) -> torch.Tensor:
@@ -113,20 +197,3 @@ def schedule(step: int, steps: int) -> float:
         return (step + 1) / warmup
     done = (step - warmup) / max(1, steps - warmup)
     return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * done)) / 2
-
-
-def _optimizers(model: Any, muon_lr: float, adamw_lr: float) -> list[torch.optim.Optimizer]:
-    import torch
-
-    outer = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
-    matrices: list[Any] = []
-    others: list[Any] = []
-    for parameter in model.parameters():
-        inner = parameter.ndim == 2 and id(parameter) not in outer
-        (matrices if inner else others).append(parameter)
-    return [
-        torch.optim.Muon(
-            matrices, lr=muon_lr, momentum=0.95, weight_decay=0.01, adjust_lr_fn="original"
-        ),
-        torch.optim.AdamW(others, lr=adamw_lr, betas=(0.9, 0.98), weight_decay=0.0),
-    ]

@@ -46,7 +46,7 @@ class MuonAdamW(torch.optim.Optimizer):
             part.param_groups = [group]
             part.state = self.state
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """One step of both.
 
         Raises:

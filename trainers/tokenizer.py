@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..harness.datasets import Row
+from ..harness.dataset_rows import Row, texts_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -45,7 +45,7 @@ def train_tokenizer(
     """A tokenizer with exactly `vocabulary` entries (at least 261), trained on the rows' turns.
 
     Args:
-        rows: training rows in the messages shape.
+        rows: training rows of any shape.
         vocabulary: entries, the 256 bytes and the special tokens among them.
         positions: the longest input of the model, recorded as the tokenizer's limit.
     """
@@ -81,4 +81,4 @@ def train_tokenizer(
 
 
 def _texts(rows: Sequence[Row]) -> Iterator[Any]:
-    return (turn["content"] for row in rows for turn in row["messages"])
+    return (text for row in rows for text in texts_of(row))

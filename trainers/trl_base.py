@@ -10,7 +10,7 @@ methods; what a plan costs (trl_plan.py); sharded models beyond what accelerate'
 from __future__ import annotations
 
 import math
-import shutil
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -93,15 +93,42 @@ def train(
     from transformers import PrinterCallback
 
     assert_world(context, job.stage)
+    _refuse_sharded(job, config)
     work = context.begin([job.stage, repr(config), parent.digest if parent else None, identity])
     with reproducible(context), _quiet():
         trainer = _trainer(job, config, context, work)
         trainer.remove_callback(PrinterCallback)
+        context.wait()  # until process 0 has made the work folder
         state = last_state(work)
         context.rewind(int(state.name.rpartition("-")[2]) if state else 0)
         done = trainer.train(resume_from_checkpoint=str(state) if state else None)
     _finite(job.stage, done.global_step, "loss", done.training_loss, config.lr)
-    return merged(trainer.accelerator.unwrap_model(trainer.model)).eval()
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if trainer.is_fsdp_enabled:
+        return Gathered(model, trainer.accelerator.get_state_dict(trainer.model))
+    return merged(model).eval()
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """A model whose weights lie split over devices, and all of them gathered for writing."""
+
+    model: Any
+    state: Mapping[str, Any]
+
+    def save_pretrained(self, folder: Path) -> None:
+        """As transformers' own, with the gathered weights."""
+        self.model.save_pretrained(folder, state_dict=dict(self.state))
+
+
+def _refuse_sharded(job: Job, config: TrainingConfig) -> None:
+    """Muon needs whole matrices and LoRA is merged into whole weights; FSDP splits both."""
+    sharded = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
+    if sharded and (config.optimizer == "muon" or config.lora):
+        raise UsageError(
+            f"Stage '{job.stage}' cannot use {'lora' if config.lora else 'muon'} on weights that FSDP splits; "
+            "set optimizer: adamw and lora: null, or start it with torchrun."
+        )
 
 
 def _trainer(job: Job, config: TrainingConfig, context: StageContext, work: Path) -> Any:
@@ -203,11 +230,7 @@ def row_order(lengths: Sequence[int], size: int, epochs: int, seed: str) -> list
 def last_state(work: Path) -> Path | None:
     """The newest state in a work folder that was written to its end."""
     states = [path.parent for path in work.glob(f"checkpoint-*/{COMPLETE}")]
-    newest = max(states, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-    for path in work.glob("checkpoint-*"):
-        if path not in states:
-            shutil.rmtree(path)  # torn by a kill
-    return newest
+    return max(states, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def _ours(trainer: type[Any], config: TrainingConfig) -> type[Any]:
