@@ -1,9 +1,9 @@
-"""Whether one function call is the wanted one: the single-call check of BFCL (V4, Python rules).
+"""Whether function calls are the wanted ones: the AST check of BFCL (V4).
 
 Follows the rules of the Berkeley Function-Calling Leaderboard's AST check (Apache-2.0, Patil et al.
 2025) in their order: name, required parameters, then per argument its type and its value, then
-parameters left out. Error names are BFCL's. Not here: calls in parallel, Java and JavaScript values,
-calls written as source text, and executing anything.
+parameters left out. Error names are BFCL's. Not here: reading calls out of an answer
+(bfcl_decode.py), what Java and JavaScript values are in Python (bfcl_values.py), executing anything.
 """
 
 from __future__ import annotations
@@ -12,14 +12,20 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+from ..harness.records import ToolCall
+from .bfcl_values import JAVA_TYPES, JAVASCRIPT_TYPES, java_value, javascript_value
 
 #: One call: the function's name and its arguments.
 Call: TypeAlias = Mapping[str, Mapping[str, Any]]
 #: Accepted values of each parameter; "" among them means that it may be left out.
 Accepted: TypeAlias = Mapping[str, Sequence[Any]]
 
-TYPES: Mapping[str, type] = {
+#: The language that a function is documented in.
+Language: TypeAlias = Literal["python", "java", "javascript"]
+
+PYTHON_TYPES: Mapping[str, type] = {
     "string": str,
     "integer": int,
     "float": float,
@@ -29,6 +35,13 @@ TYPES: Mapping[str, type] = {
     "dict": dict,
     "any": str,
 }
+TYPES: Mapping[Language, Mapping[str, type]] = {
+    "python": PYTHON_TYPES,
+    "java": JAVA_TYPES,
+    "javascript": JAVASCRIPT_TYPES,
+}
+#: Documented types whose elements have a documented type too.
+NESTED = ("array", "tuple", "Array", "ArrayList")
 _IGNORED = re.compile(r"[ ,./\-_*^]")
 
 
@@ -68,8 +81,27 @@ def json_calls(text: str) -> list[Call] | None:
     return calls
 
 
+def native_calls(made: Sequence[ToolCall]) -> list[Call] | None:
+    """Calls that a model made in its own format; None where one's arguments are no JSON object."""
+    calls: list[Call] = []
+    for call in made:
+        try:
+            arguments = json.loads(call.arguments)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(arguments, dict):
+            return None
+        calls.append({call.name: arguments})
+    return calls
+
+
 def check_calls(
-    calls: Sequence[Call], function: Mapping[str, Any], accepted: Accepted, *, offered: int = 1
+    calls: Sequence[Call],
+    function: Mapping[str, Any],
+    accepted: Accepted,
+    *,
+    offered: int = 1,
+    language: Language = "python",
 ) -> Finding:
     """Check an answer that should hold exactly one call.
 
@@ -78,14 +110,42 @@ def check_calls(
         function: the wanted function's document (name, parameters with properties and required).
         accepted: the accepted values of each of its parameters.
         offered: how many functions were on offer; only changes an error's name.
+        language: what the function is documented in.
     """
     if len(calls) != 1:
         family = "simple_function_checker" if offered == 1 else "multiple_function_checker"
         return Finding(f"{family}:wrong_count")
-    return check_call(calls[0], function, accepted)
+    return check_call(calls[0], function, accepted, language)
 
 
-def check_call(call: Call, function: Mapping[str, Any], accepted: Accepted) -> Finding:
+def check_unordered(
+    calls: Sequence[Call], wanted: Sequence[tuple[Mapping[str, Any], Accepted]]
+) -> Finding:
+    """Check an answer that should hold several calls, in any order.
+
+    Each wanted call takes the first call left that passes; nothing is taken back, so the verdict can
+    depend on the order of the calls where several wanted ones accept the same, as in the reference.
+
+    Args:
+        calls: what the model called.
+        wanted: document and accepted values of each wanted call.
+    """
+    family = "parallel_function_checker_no_order"
+    if len(calls) != len(wanted):
+        return Finding(f"{family}:wrong_count")
+    left = list(calls)
+    for function, accepted in wanted:
+        fits = (n for n, call in enumerate(left) if check_call(call, function, accepted).valid)
+        taken = next(fits, None)
+        if taken is None:
+            return Finding(f"{family}:cannot_find_match")
+        del left[taken]
+    return RIGHT
+
+
+def check_call(
+    call: Call, function: Mapping[str, Any], accepted: Accepted, language: Language = "python"
+) -> Finding:
     """Check one call against one function; other names beside the right one are ignored."""
     parameters = function["parameters"]
     if function["name"] not in call:
@@ -96,7 +156,7 @@ def check_call(call: Call, function: Mapping[str, Any], accepted: Accepted) -> F
     for name, value in given.items():
         if name not in parameters["properties"] or name not in accepted:
             return Finding("simple_function_checker:unexpected_param")
-        error = _argument_error(value, parameters["properties"][name], accepted[name])
+        error = _argument_error(value, parameters["properties"][name], accepted[name], language)
         if error:
             return Finding(error)
     if any(name not in given and "" not in values for name, values in accepted.items()):
@@ -104,20 +164,38 @@ def check_call(call: Call, function: Mapping[str, Any], accepted: Accepted) -> F
     return RIGHT
 
 
-def _argument_error(value: Any, document: Mapping[str, Any], accepted: Sequence[Any]) -> str | None:
-    named = document["type"]
-    wanted = TYPES[named]
-    items: type | None = TYPES[document["items"]["type"]] if named in ("array", "tuple") else None
-    if named == "tuple" and type(value) is tuple:
-        value = list(value)
-    if named == "float" and type(value) is int:
-        value = float(value)
+def _argument_error(
+    value: Any, document: Mapping[str, Any], accepted: Sequence[Any], language: Language
+) -> str | None:
+    named, types = document["type"], TYPES[language]
+    wanted = types[named]
+    inner = document["items"]["type"] if named in NESTED else None
+    items = types[inner] if inner else None
+    if language == "python":
+        value = _widened(value, named)
+    elif type(value) is not str:
+        return "type_error:java" if language == "java" else "type_error:js"
+    else:
+        read = java_value if language == "java" else javascript_value
+        value = read(value, named, inner)
     error, variable = _type_error(value, accepted, wanted, items)
     if error:
         return error
     if variable:
         return None if value in accepted else "value_error:others"
     return _value_error(value, accepted, wanted, items)
+
+
+def _widened(value: Any, named: str) -> Any:
+    """A tuple as the list that JSON makes of it, and an integer where a float is wanted."""
+    if named == "tuple" and type(value) is tuple:
+        return list(value)
+    if named == "float" and type(value) is int:
+        try:
+            return float(value)
+        except OverflowError:
+            return value
+    return value
 
 
 def _type_error(
@@ -185,7 +263,10 @@ def _dicts_error(values: Sequence[Any], accepted: Sequence[Any]) -> str | None:
         if len(values) != len(gold):
             error = "value_error:list_dict_count"
             continue
-        errors = (_dict_error(v, [g]) for v, g in zip(values, gold, strict=True))
+        errors = (
+            _dict_error(v, [g]) if isinstance(v, Mapping) else "type_error:nested"
+            for v, g in zip(values, gold, strict=True)
+        )
         error = next((e for e in errors if e), None)
         if error is None:
             return None

@@ -1,4 +1,4 @@
-"""The single-call check against the reference's verdicts and its corner cases."""
+"""The check of calls against the reference's verdicts and its corner cases."""
 
 import ast
 import json
@@ -6,10 +6,23 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from waterbed.suites.function_calls import check_call, check_calls, json_calls
+from waterbed.harness.records import ToolCall
+from waterbed.suites.function_calls import (
+    check_call,
+    check_calls,
+    check_unordered,
+    json_calls,
+    native_calls,
+)
 
-CATEGORIES = ("simple_python", "multiple", "live_simple", "live_multiple")
+CATEGORIES = (
+    *("simple_python", "simple_java", "simple_javascript"),
+    *("multiple", "parallel", "parallel_multiple"),
+    *("live_simple", "live_multiple", "live_parallel", "live_parallel_multiple"),
+)
 DOCUMENT = {
     "name": "plus",
     "parameters": {
@@ -46,19 +59,29 @@ def official() -> dict[str, tuple[list, list]]:
 def verdict(row: dict, functions: list, gold: list) -> tuple[bool, str | None]:
     """Our verdict on one reference row."""
     calls = ast.literal_eval(row["candidate"])
-    name, accepted = next(iter(gold[0].items()))
-    function = next(f for f in functions if f["name"] == name)
     if row["name_mode"] == "underscore":
-        function = {**function, "name": name.replace(".", "_")}
-    multiple = 2 if row["category"].endswith("multiple") else 1
-    found = check_calls(calls, function, accepted, offered=multiple)
+        functions = [{**f, "name": f["name"].replace(".", "_")} for f in functions]
+        gold = [{name.replace(".", "_"): a for name, a in g.items()} for g in gold]
+    documents = {f["name"]: f for f in functions}
+    wanted = [(documents[name], accepted) for g in gold for name, accepted in g.items()]
+    if "parallel" in row["category"]:
+        found = check_unordered(calls, wanted)
+    else:
+        language = {"simple_java": "java", "simple_javascript": "javascript"}
+        found = check_calls(
+            calls,
+            *wanted[0],
+            offered=2 if "multiple" in row["category"] else 1,
+            language=language.get(row["category"], "python"),
+        )
     return found.valid, found.error
 
 
-def test_every_reference_verdict_on_single_python_calls_is_reproduced(official):
+def test_every_verdict_of_the_reference_is_reproduced(official):
     rows = lines(Path(os.environ["WATERBED_VECTORS"]) / "bfcl.jsonl")
-    rows = [r for r in rows if r["type"] == "ast" and r["category"] in CATEGORIES]
-    assert len(rows) > 3500
+    rows = [r for r in rows if r["type"] == "ast"]
+    assert len(rows) > 5900
+    assert {r["category"] for r in rows} == set(CATEGORIES)
     differing = [
         (r["id"], r["variant"], ours)
         for r in rows
@@ -94,3 +117,50 @@ def test_text_that_holds_no_call_is_no_call(text):
 def test_json_calls_are_read_alone_or_in_a_list():
     text = '{"name": "plus", "arguments": {"x": 5}}'
     assert json_calls(text) == json_calls(f"[{text}]") == [{"plus": {"x": 5}}]
+
+
+def test_calls_in_parallel_may_come_in_any_order_and_each_counts_once():
+    wanted = [(DOCUMENT, {"x": [5], "note": [""]}), (DOCUMENT, {"x": [6], "note": [""]})]
+    five, six = {"plus": {"x": 5}}, {"plus": {"x": 6}}
+    assert check_unordered([six, five], wanted).valid
+    assert check_unordered([five, five], wanted).error == (
+        "parallel_function_checker_no_order:cannot_find_match"
+    )
+    assert check_unordered([five], wanted).error == "parallel_function_checker_no_order:wrong_count"
+
+
+def test_a_taken_call_is_not_given_back():
+    wanted = [(DOCUMENT, {"x": [5, 6], "note": [""]}), (DOCUMENT, {"x": [5], "note": [""]})]
+    five, six = {"plus": {"x": 5}}, {"plus": {"x": 6}}
+    assert check_unordered([six, five], wanted).valid
+    assert not check_unordered([five, six], wanted).valid
+
+
+def test_native_calls_need_arguments_that_are_a_json_object():
+    assert native_calls([ToolCall("f", '{"x": 5}')]) == [{"f": {"x": 5}}]
+    assert native_calls([]) == []
+    for broken in ("", "{x: 5}", "[5]", "null", "[" * 100_000):
+        assert native_calls([ToolCall("f", '{"x": 5}'), ToolCall("f", broken)]) is None
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(10**400),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner),
+)
+KINDS = {
+    "python": ("string", "integer", "float", "boolean", "array", "tuple", "dict", "any"),
+    "java": ("integer", "long", "float", "boolean", "char", "Array", "ArrayList", "HashMap", "any"),
+    "javascript": ("integer", "float", "Bigint", "Boolean", "String", "array", "dict", "any"),
+}
+
+
+@given(
+    st.data(), VALUES, st.sampled_from([[5], ["a", ""], [[1]], [{"k": [1]}], [[{"k": [1]}], ""]])
+)
+def test_no_argument_breaks_the_check(data, value, accepted):
+    language = data.draw(st.sampled_from(sorted(KINDS)))
+    kind, inner = (data.draw(st.sampled_from(KINDS[language])) for _ in range(2))
+    properties = {"x": {"type": kind, "items": {"type": inner}}}
+    document = {"name": "f", "parameters": {"properties": properties, "required": ["x"]}}
+    found = check_call({"f": {"x": value}}, document, {"x": accepted}, language)
+    assert found.valid or ":" in found.error
