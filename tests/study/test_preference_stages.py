@@ -32,7 +32,7 @@ STAGES: tuple[tuple[str, dict[str, Any], int | None], ...] = (
     ("ipo", {}, 40),
     ("kto", {}, 40),
     ("orpo", {}, 40),
-    ("dpo", {"lr": 3e-3, "lora": {}}, 40),
+    ("dpo", {"lr": 1e-3, "lora": {}}, 40),
 )
 
 
