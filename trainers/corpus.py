@@ -46,9 +46,10 @@ def encode_corpus(
         DataError: a chat has more than `longest` tokens; names the row.
     """
     rows = named(data)
-    chats = encode([(n, row) for n, row in rows if "messages" in row], tokenizer, longest)
+    chats = [(name, row) for name, row in rows if "messages" in row]
+    examples = encode(chats, tokenizer, longest) if chats else []
     texts = [row["text"] for _, row in rows if "text" in row]
-    return chats + [piece for text in texts for piece in _pieces(text, tokenizer, longest)]
+    return examples + [piece for text in texts for piece in _pieces(text, tokenizer, longest)]
 
 
 def _pieces(text: str, tokenizer: PreTrainedTokenizerBase, longest: int | None) -> list[Example]:

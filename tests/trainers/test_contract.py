@@ -87,6 +87,17 @@ def test_a_config_survives_yaml(stage, tmp_path):
 
 
 @pytest.mark.parametrize("stage", SETTINGS)
+def test_a_dry_run_counts_and_times_and_writes_nothing(made, stage, pocket_base, tmp_path):
+    start = None if stage == "pretrain" else pocket_base
+    plan = stages.get(stage).plan(start, StageContext(tmp_path / "out"), **SETTINGS[stage])
+    assert plan.steps > metrics(StageContext(made(stage).path).metrics_path)[-1]["step"]
+    assert plan.tokens > plan.rows > 0
+    assert plan.memory_bytes >= 4 * plan.parameters >= 4 * plan.trainable > 0
+    assert plan.seconds is not None and plan.seconds > 0
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("stage", SETTINGS)
 def test_a_killed_stage_leaves_no_checkpoint_and_then_makes_the_same_one(
     made, stage, pocket_base, tmp_path
 ):

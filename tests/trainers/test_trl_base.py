@@ -8,6 +8,7 @@ import torch
 from waterbed.harness.backends.loading import load
 from waterbed.harness.errors import CheckpointError, UnknownName, UsageError
 from waterbed.harness.stage import StageContext, stages
+from waterbed.trainers import trl_base
 from waterbed.trainers.mixture import Replay, with_replay
 from waterbed.trainers.optimizers import MuonAdamW
 from waterbed.trainers.trl_base import row_order
@@ -127,3 +128,18 @@ def test_muon_and_adamw_go_on_from_a_saved_state():
     steps(half, second, 2)
     for a, b in zip(whole.parameters(), half.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_missing_libraries_are_named_with_what_to_install(monkeypatch):
+    monkeypatch.setattr(trl_base, "find_spec", lambda name: None if name == "peft" else object())
+    with pytest.raises(UsageError, match=r"trains with peft, .*pip install waterbed\[train\]"):
+        trl_base.require_trl()
+
+
+@pytest.mark.parametrize(("settings", "what"), [({}, "muon"), ({"lora": {}}, "lora")])
+def test_what_needs_whole_matrices_is_refused_under_fsdp(
+    pocket_base, tmp_path, monkeypatch, settings, what
+):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(UsageError, match=f"cannot use {what} on weights that FSDP splits"):
+        stages.get("sft").run(pocket_base, StageContext(tmp_path / "o"), **DATA, **settings)
