@@ -104,7 +104,7 @@ def _unread(case: Case, frozen: Plan, found: Findings) -> Iterator[str]:
     """Drift and claims against the anchor that are gated and were not measured."""
     reasons = {f"drift/{row.metric}": row.why for row in found.drift.rows}
     named = [(name, reasons.get(name, "; ".join(found.drift.notes))) for name in frozen.drift]
-    silent = [(name, why) for name, why in named if why and not case.looks]
+    silent = [(name, why) for name, why in named if why]
     if silent:
         names = ", ".join(name for name, _ in silent)
         yield f"{names} can fail this gate and could not be measured: {silent[0][1]}."

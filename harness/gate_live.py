@@ -190,6 +190,8 @@ def _why_all(frozen: Plan, policy: Policy, looks: Looks | None, asked: Mapping[s
     """
     if looks is None:
         return "the baseline is not complete, or nothing of it can be tested"
+    if policy.estimand == "benchmark":
+        return "the policy speaks of exactly these items"
     if policy.anchor or frozen.anchored:
         return "the anchor is compared on all of them"
     if frozen.drift:

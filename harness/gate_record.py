@@ -68,6 +68,7 @@ def command_of(case: Case) -> str:
     line += ["--target", case.target] if case.target else []
     line += ["--suites", ",".join(case.suites)] if case.suites else []
     line += ["--anchor", str(case.anchor.path)] if case.anchor else []
+    line += ["--limit", str(policy.limit)] if policy.limit else []
     own = "" if policy.repeatable else f"  # with the policy {policy.hash}, built in Python"
     return shlex.join(line) + own
 

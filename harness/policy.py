@@ -216,8 +216,8 @@ class Policy(Config):
 
     @property
     def repeatable(self) -> bool:
-        """Whether `reference` says all; a policy built in Python may be on no file."""
-        return self._source is not None or self == type(self)(name=self.name)
+        """Whether `reference` and `--limit` say all; a policy built in Python may be on no file."""
+        return self._source is not None or self == type(self)(name=self.name, limit=self.limit)
 
     def resolved(self) -> dict[str, Any]:
         """The policy as evaluated: plain data after defaults, proportions, with its hash."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from .evaluate import Batch, Device, Dtype, Out, Threads
 from .output import default_out, print_json, progress, say
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """What kind of rows."""
 
     revise = "revise"

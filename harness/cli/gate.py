@@ -72,7 +72,9 @@ def gate(
     old = sides.open("baseline", baseline)
     kept = Run.open(anchor or rules.anchor or "") if anchor or rules.anchor else None
     _write_plan(where, old, rules, target, names, kept)
-    whole = full or kept is not None  # against an anchor all items are wanted
+    whole = full or kept is not None
+    if kept and not full:
+        say("Every item is asked: the anchor is compared on all of them.")
     new = sides.open("candidate", candidate, None if whole else Watched(old, rules, target))
     verdict = gate_runs(old, new, rules, target=target, suites=names or None, anchor=kept)
     file = Path(policy) if policy and Path(policy).is_file() else None

@@ -16,6 +16,9 @@ from .families import Pooled, mean_harm_p
 from .normal import checked_alpha, checked_margin, z_from_upper_tail
 
 EARLIEST = 0.3
+#: How the mean spends its levels. A loss shows in the mean only when nearly all items are read, so its
+#: test keeps its level for the end (late stops cost no power); absence is claimed as early as in a domain.
+SPENDING_FAIL, SPENDING_HARMLESS = "obf", "power:2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,6 @@ class MeanPlan:
     """Share of every domain's items at each."""
     harm_margin: float
     """The mean loss that must be excluded."""
-    spending: str
     bounds_fail: tuple[float, ...]
     bounds_harmless: tuple[float, ...]
 
@@ -38,7 +40,6 @@ def plan_mean(
     family: int = 1,
     harm_margin: float = 0.02,
     alpha_harmless: float = 0.05,
-    spending: str = "power:2",
 ) -> MeanPlan:
     """Freeze the boundaries of the mean at the looks that all domains share.
 
@@ -60,9 +61,8 @@ def plan_mean(
     return MeanPlan(
         fractions=shared,
         harm_margin=checked_margin(harm_margin),
-        spending=spending,
-        bounds_fail=boundary(checked_alpha(alpha_fail) / family, shared, spending),
-        bounds_harmless=boundary(alpha_harmless, shared, spending),
+        bounds_fail=boundary(checked_alpha(alpha_fail) / family, shared, SPENDING_FAIL),
+        bounds_harmless=boundary(alpha_harmless, shared, SPENDING_HARMLESS),
     )
 
 
@@ -110,7 +110,7 @@ def look_mean(plan: MeanPlan, pooled: Pooled, before: MeanReading | None = None)
         look=k + 1,
         pooled=pooled,
         z_losses=z_losses,
-        p_loss=sequential_p(z_losses, plan.fractions[: k + 1], plan.spending),
+        p_loss=sequential_p(z_losses, plan.fractions[: k + 1], SPENDING_FAIL),
         failed=pooled.large and pooled.z_loss >= plan.bounds_fail[k],
         harmless=z_harm >= plan.bounds_harmless[k],
         last=k + 1 == len(plan.fractions),
