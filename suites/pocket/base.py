@@ -7,6 +7,7 @@ are found by name, as a user's recipe finds them; nothing of trainers/ is import
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import os
@@ -52,10 +53,17 @@ def base_checkpoint(
     progress: Progress = _unwatched, *, seed: int = 0, threads: int = 1
 ) -> Checkpoint:
     """The pocket base, from the cache or pre-trained now (about 80 CPU-seconds)."""
-    name, settings = BASE
+    return trained("base", BASE, progress, seed=seed, threads=threads)
+
+
+def trained(
+    label: str, recipe: Recipe, progress: Progress = _unwatched, *, seed: int = 0, threads: int = 1
+) -> Checkpoint:
+    """What a recipe makes from nothing, from the cache or trained now; `label` begins its folder's name."""
+    name, settings = recipe
     stage = stages.get(name)
     key = _key(stage, settings, seed, threads)
-    folder = cache_folder("pocket") / f"base-{key}"
+    folder = cache_folder("pocket") / f"{label}-{key}"
     if not folder.is_dir():
         aside = folder.with_name(f"{folder.name}.{os.getpid()}")
         context = StageContext(aside, seed=seed, threads=threads, progress=progress)
@@ -79,7 +87,11 @@ def _key(stage: Stage, settings: Mapping[str, Any], seed: int, threads: int) -> 
     """Changes with the generators, the trainer, the settings, the seed, torch and the threads."""
     import torch
 
-    rows = load("pocket/pretrain@train", shape="messages", n=2000, seed=seed)
+    rows = [
+        row
+        for name in settings["data"]
+        for row in load(name, shape="messages", n=2000, seed=seed)
+    ]
     parts = [
         *(content_hash(rows), _source(stage), stage.settings(**settings)),
         *(seed, threads, torch.__version__),
@@ -88,10 +100,13 @@ def _key(stage: Stage, settings: Mapping[str, Any], seed: int, threads: int) -> 
 
 
 def _source(stage: Stage) -> str:
-    """Hash of the source of the stage's module and of what it imports from its own package."""
-    module = sys.modules[stage.function.__module__]
-    package = module.__name__.rpartition(".")[0]
-    names = {getattr(value, "__module__", None) or "" for value in vars(module).values()}
-    own = sorted(n for n in {module.__name__, *names} if n.startswith(package))
-    texts = [inspect.getsource(sys.modules[name]) for name in own]
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    """Hash of the source of the stage's module and of all it imports, at once or later, beside it."""
+    folder = Path(inspect.getfile(sys.modules[stage.function.__module__])).parent
+    texts: dict[str, str] = {}
+    wanted = {stage.function.__module__.rpartition(".")[2]}
+    while wanted:
+        name = wanted.pop()
+        texts[name] = (folder / f"{name}.py").read_text(encoding="utf-8")
+        imports = (n for n in ast.walk(ast.parse(texts[name])) if isinstance(n, ast.ImportFrom))
+        wanted |= {n.module for n in imports if n.level == 1 and n.module} - texts.keys()
+    return hashlib.sha256("\0".join(texts[name] for name in sorted(texts)).encode()).hexdigest()
