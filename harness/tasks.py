@@ -35,7 +35,7 @@ T = TypeVar("T", bound=type)
 
 
 class SingleTurn(Protocol):
-    """What most benchmarks write."""
+    """What most benchmarks write; one that offers functions writes `tools(sample)` as well."""
 
     def samples(self) -> Iterable[Sample]: ...
     def prompt(self, sample: Sample) -> Prompt: ...
@@ -206,7 +206,8 @@ class Task:
 
 
 def _one_turn(body: SingleTurn, sample: Sample) -> Conversation:
-    generation = yield Generate(body.prompt(sample))
+    offered = getattr(body, "tools", None)
+    generation = yield Generate(body.prompt(sample), tools=offered(sample) if offered else ())
     return (yield from _graded(body, sample, generation))
 
 

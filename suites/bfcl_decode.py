@@ -89,14 +89,6 @@ def written_calls(text: str, language: Language = "python") -> list[dict[Any, An
         raise NotCalls(f"{type(error).__name__}: {str(error)[:200]}") from None
 
 
-def are_calls(decoded: object) -> bool:
-    """Whether decoded calls have the form BFCL checks: a list of one-key dicts with dict values."""
-    return isinstance(decoded, list) and all(
-        type(call) is dict and len(call) == 1 and type(next(iter(call.values()))) is dict
-        for call in decoded
-    )
-
-
 def _python_calls(text: str) -> list[dict[Any, Any]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a stray backslash in a model's text is no news

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from waterbed.harness.errors import UsageError
 from waterbed.suites import bfcl_decode
-from waterbed.suites.bfcl_decode import NotCalls, are_calls, written_calls
+from waterbed.suites.bfcl_decode import NotCalls, written_calls
 
 VECTORS = Path(os.environ.get("WATERBED_VECTORS", "")) / "bfcl.jsonl"
 LANGUAGES = ("python", "java", "javascript")
@@ -46,9 +46,8 @@ def test_every_answer_is_read_as_the_reference_reads_it(language: str) -> None:
         wanted = ast.literal_eval(row["decoded"]) if "decoded" in row else None
         assert repr(found) == repr(wanted), row
         if wanted is not None:
-            assert are_calls(found) == row["is_function_calling_format"], row
-        if "relevance_valid" in row:
-            assert (are_calls(found) and found not in ([], [{}])) == row["relevance_valid"], row
+            assert row["is_function_calling_format"]
+        assert bool(found) == row.get("relevance_valid", bool(found)), row
 
 
 @pytest.mark.parametrize(
@@ -116,7 +115,9 @@ def test_ten_thousand_calls_in_one_answer_are_read() -> None:
 @given(st.text(), st.sampled_from(LANGUAGES))
 def test_any_text_is_calls_or_is_not(text: str, language: str) -> None:
     parsers(language)
-    assert read(text, language) is None or are_calls(read(text, language))
+    for call in read(text, language) or []:
+        ((_, arguments),) = call.items()
+        assert isinstance(arguments, dict)
 
 
 @given(st.text(alphabet="f(a=1)[]{},'\"-+*.: \n"), st.sampled_from(LANGUAGES))

@@ -1,0 +1,104 @@
+"""The system message of BFCL's prompting mode: which functions there are, and how to call them.
+
+The default wording is this project's own, since the official one is no part of the data; figures then
+compare with each other and with no published one. Where the package bfcl-eval is installed, its wording
+is read out of its source as data, without running it. Not here: native tool calling, which needs no
+such message.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..harness.errors import DataError, UsageError
+from ..harness.records import Message
+
+INSTALL = (
+    "run `pip install --no-deps bfcl-eval==2026.3.23` (its own dependencies are not needed and do not "
+    "fit beside this package's)"
+)
+_OWN = """\
+You answer requests by calling functions. Read the request and decide which calls fulfil it, one or \
+several. Write nothing but the calls, as one list in Python's syntax with named arguments:
+[first_function(first_parameter=value, second_parameter=value), second_function(parameter=value)]
+Where none of the functions helps, or a value that a function needs is not given, make no call and say \
+so in words.
+
+A conversation can have several turns. Within a turn, go on calling functions until what the user asks \
+in that turn is done; an answer without a call ends the turn.
+
+The functions, in JSON:
+"""
+
+
+def own_system(functions: Sequence[Mapping[str, Any]]) -> str:
+    """The system message in this project's words."""
+    return _OWN + json.dumps(functions, indent=4)
+
+
+def official_system(functions: Sequence[Mapping[str, Any]]) -> str:
+    """The system message in the words of the installed bfcl-eval, its default format.
+
+    Raises:
+        UsageError: bfcl-eval is not installed.
+        DataError: its source does not hold the wording.
+    """
+    path = package_folder() / "constants" / "default_prompts.py"
+    texts = _constants(path)
+    try:
+        style = texts["PROMPT_STYLE_TEMPLATES"]["classic"]
+        wanted = texts["OUTPUT_FORMAT_MAPPING"]["python"]
+        how = style["tool_call_no_tag"].format(output_format=wanted, param_types="")
+        shown = json.dumps(functions, indent=4)
+        listed = style["available_tools"].format(format="json", functions=shown)
+        whole: str = texts["_PLAINTEXT_SYSTEM_PROMPT_TEMPLATE"].format(
+            persona=style["persona"],
+            task=style["task"],
+            tool_call_format=how,
+            multiturn_behavior=style["multiturn_behavior"],
+            available_tools=listed,
+        )
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise DataError(f"'{path}' does not hold BFCL's prompts ({error!r}); {INSTALL}.") from error
+    return whole
+
+
+def package_folder() -> Path:
+    """Where the package bfcl_eval lies; it is not imported.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    found = importlib.util.find_spec("bfcl_eval")
+    if found is None or not found.submodule_search_locations:
+        raise UsageError(f"This needs the package bfcl-eval, which is not installed; {INSTALL}.")
+    return Path(found.submodule_search_locations[0])
+
+
+def _constants(path: Path) -> dict[str, Any]:
+    """The literals that a module assigns to names."""
+    try:
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"'{path}' is not readable Python ({error}); {INSTALL}.") from error
+    found = {}
+    for line in body:
+        if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
+            try:
+                found[line.targets[0].id] = ast.literal_eval(line.value)
+            except ValueError:
+                continue  # computed from other constants
+    return found
+
+
+def with_system(system: str, turns: Sequence[Mapping[str, str]]) -> tuple[Message, ...]:
+    """The turns after a system message; an item's own system message is appended to it."""
+    messages = [Message(turn["role"], turn["content"]) for turn in turns]
+    if messages and messages[0].role == "system":
+        system = f"{system}\n\n{messages.pop(0).content}"
+    return (Message("system", system), *messages)
