@@ -1,7 +1,8 @@
 """A backend made of one function: for tests, documentation and quick experiments.
 
-It answers `Generate` with what the function returns for the rendered prompt. It is no model: it has
-no log-probabilities and counts words as tokens.
+It answers `Generate` with what the function returns for the rendered prompt: a text, or a whole
+`Generation`, for example with calls. It is no model: it has no log-probabilities and counts words as
+tokens.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from .base import Ticket, as_text
 
 
 class FakeBackend:
-    """Answers every prompt with `fn(rendered prompt)`; a `Fault` returned is passed on."""
+    """Answers every prompt with `fn(rendered prompt)`; a `Fault` or `Generation` is passed on."""
 
     lockstep = False
     parallel = 1
 
     def __init__(
-        self, fn: Callable[[str], str | Fault], *, identity: str = "fake", batch_size: int = 64
+        self,
+        fn: Callable[[str], str | Generation | Fault],
+        *,
+        identity: str = "fake",
+        batch_size: int = 64,
     ):
         self.fn = fn
         self.identity = identity
@@ -46,7 +51,7 @@ class FakeBackend:
                 yield index, Fault("backend_error", "FakeBackend only answers Generate requests")
                 continue
             said = self.fn(ticket.rendered)
-            if isinstance(said, Fault):
+            if isinstance(said, Fault | Generation):
                 yield index, said
             else:
                 yield (

@@ -1,0 +1,1 @@
+"""tau-bench: customer service with tools over a database, against a simulated customer."""
