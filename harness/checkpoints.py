@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -154,6 +154,8 @@ def write_checkpoint(
     settings: Mapping[str, Any],
     rows: Iterable[Row] | None = None,
     made: Mapping[str, Any] | None = None,
+    measure: Callable[[Path], Mapping[str, Any]] | None = None,
+    beside: Sequence[Checkpoint] = (),
 ) -> Checkpoint:
     """Let `save` fill a folder beside `out`, verify it, and rename it into place.
 
@@ -161,6 +163,9 @@ def write_checkpoint(
         rows: what the stage trained on, for the contamination check; empty where it learns from no
             text. None counts as unknown.
         made: what else the lineage says: rows by their reference, seed, versions, processes.
+        measure: called on the verified folder; what it returns goes into the lineage, what it raises
+            leaves no checkpoint.
+        beside: other checkpoints that the weights follow from: a teacher, the other end of a mean.
 
     Raises:
         CheckpointError: what was saved is not a complete checkpoint with finite weights.
@@ -169,15 +174,23 @@ def write_checkpoint(
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     save(aside)
-    leave_trace(aside, stage, rows, (parent.digest, parent.path) if parent else None)
-    record = {
+    leave_trace(
+        aside,
+        stage,
+        rows,
+        (parent.digest, parent.path) if parent else None,
+        [(other.digest, other.path) for other in beside],
+    )
+    record: dict[str, Any] = {
         "parent": parent.digest if parent else None,
+        "beside": [other.digest for other in beside],
         "stage": stage,
         "settings": dict(settings),
         **(made or {}),
     }
-    (aside / LINEAGE).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
     open_checkpoint(aside)
     check_loads(aside)
+    record |= measure(aside) if measure else {}
+    (aside / LINEAGE).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
     os.replace(aside, out)
     return open_checkpoint(out)

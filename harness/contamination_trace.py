@@ -193,7 +193,11 @@ class Trace:
 
 
 def leave_trace(
-    folder: Path, stage: str, rows: Iterable[Row] | None, parent: tuple[str, Path] | None
+    folder: Path,
+    stage: str,
+    rows: Iterable[Row] | None,
+    parent: tuple[str, Path] | None,
+    beside: Iterable[tuple[str, Path]] = (),
 ) -> None:
     """Write what the new checkpoint in `folder` was trained on, with what its parent was.
 
@@ -201,13 +205,13 @@ def leave_trace(
         rows: the stage's rows; empty for a stage that learns from no text, None for one that does not
             tell, and then its training counts as unknown.
         parent: digest and folder of the checkpoint it was made from.
+        beside: the same of others whose weights or answers went into it.
 
     Raises:
-        DataError: the parent's trace is damaged.
+        DataError: the trace of one of them is damaged.
     """
     trace = Trace.of(rows) if rows is not None else Trace.untold(f"stage {stage}")
-    if parent is not None:
-        digest, where = parent
+    for digest, where in (*([parent] if parent else ()), *beside):
         trace = trace.joined(Trace.load(where) or Trace.untold(digest))
     trace.save(folder)
 

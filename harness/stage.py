@@ -118,6 +118,8 @@ class StageContext:
         config: Any,
         data: Mapping[str, Sequence[Row]] | None = None,
         rows: Iterable[Row] | None = None,
+        measure: Callable[[Path], Mapping[str, Any]] | None = None,
+        beside: Sequence[Checkpoint] = (),
     ) -> Checkpoint:
         """Write, verify and rename the new checkpoint with its lineage; then remove the work folder.
 
@@ -125,6 +127,7 @@ class StageContext:
             save: fills a folder; called in process 0 only.
             data: the rows the stage trained on, under the references that the recipe names.
             rows: the same, where they are not `data` or are unknown; see `write_checkpoint`.
+            measure, beside: see `write_checkpoint`.
 
         Raises:
             CheckpointError: what was saved is not a complete checkpoint.
@@ -139,6 +142,8 @@ class StageContext:
             stage=stage,
             settings=plain(config),
             rows=chain.from_iterable(data.values()) if data is not None else rows,
+            measure=measure,
+            beside=beside,
             made={
                 "data": {name: fingerprint(found) for name, found in (data or {}).items()},
                 "seed": self.seed,
