@@ -88,7 +88,8 @@ class Sampling:
         self._check_scorer(task)
         decoded = task.decoded(**settings)
         asked = self.answers(task)
-        if asked == 1 or asked == task.repeats or not decoded.settings.greedy:
+        varied = not decoded.settings.greedy or "user" in task.roles  # no two customers are alike
+        if asked == 1 or asked == task.repeats or varied:
             return decoded
         if settings.get("temperature") is not None:
             raise UsageError(

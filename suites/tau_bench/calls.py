@@ -23,8 +23,8 @@ Tool: TypeAlias = Callable[..., Any]
 LONGEST = 20_000
 #: Deepest nesting of arguments that is read; the tools' documents have 4.
 DEEPEST = 32
-#: Of an expression: characters, nodes of its syntax tree, and bits of an integer power.
-MAX_CHARACTERS, MAX_NODES, MAX_BITS = 4_000, 800, 4_096
+#: Of an expression: characters, operators, and bits of an integer power.
+MAX_CHARACTERS, MAX_OPERATORS, MAX_BITS = 4_000, 400, 4_096
 #: Characters of a model's text that an error message shows.
 _SHOWN = 200
 
@@ -92,7 +92,7 @@ def calculate(_: Database, /, expression: str) -> str:
         tree = ast.parse(expression.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise Refused("invalid syntax in expression") from None
-    if sum(1 for _ in ast.walk(tree)) > MAX_NODES:
+    if sum(isinstance(n, ast.BinOp | ast.UnaryOp) for n in ast.walk(tree)) > MAX_OPERATORS:
         raise Refused("the expression is too long")
     return str(round(float(_value(tree.body)), 2))
 
