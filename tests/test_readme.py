@@ -37,7 +37,8 @@ def folder(tmp_path: Path, pocket_base: Checkpoint) -> Path:
 
 
 def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = line.replace("waterbed ", f"{sys.executable} -m waterbed ", 1)
+    command = re.sub("^waterbed ", f"{sys.executable} -m waterbed ", line)
+    command = re.sub("^python ", f"{sys.executable} ", command)
     return subprocess.run(
         command, shell=True, cwd=folder, capture_output=True, text=True, env={**os.environ}
     )
@@ -56,13 +57,23 @@ def test_the_two_commands_name_environments_that_exist() -> None:
 
 def test_the_gate_commands_run_as_printed(folder: Path) -> None:
     """A model against itself shows no harm; four items are too few for any verdict but 3."""
-    gate, score = (s.strip().splitlines() for s in snippets("bash"))
+    gate, score, _ = (s.strip().splitlines() for s in snippets("bash"))
     gate = [line + " --limit 40" if " eval " in line else line for line in gate]
     for line in [*gate, *score]:
         done = run(line, folder)
         allowed = {3} if "monday runs" in line else {0, 3} if " gate " in line else {0}
         assert done.returncode in allowed, (line, done.stdout, done.stderr)
     assert list(folder.glob("waterbed-out/*/gate.html"))
+
+
+def test_the_training_commands_run_as_printed(folder: Path) -> None:
+    install, *commands = next(s for s in snippets("bash") if "launch" in s).strip().splitlines()
+    assert install == "pip install waterbed[train]"
+    (folder / "sft.yaml").write_text(next(s for s in snippets("yaml") if "replay:" in s))
+    for line in commands:
+        done = run(line, folder)
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+    assert (folder / "tuned" / "model.safetensors").is_file()
 
 
 def test_the_python_snippets_run_as_printed(folder: Path) -> None:
