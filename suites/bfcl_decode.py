@@ -17,11 +17,11 @@ import ast
 import functools
 import operator
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..harness.errors import UsageError
-from .function_calls import Language
+from .function_calls import Call, Language
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -187,6 +187,35 @@ def _limit(operation: ast.operator, left: Any, right: Any) -> None:
 
 def _bits(value: Any) -> int:
     return value.bit_length() if isinstance(value, int) else 0
+
+
+def call_strings(calls: Sequence[Call]) -> list[str]:
+    """Calls as Python source again, in the form in which multi-turn calls are compared and played.
+
+    A dict whose values are all dicts is taken for a call in an argument, as in the reference.
+
+    Raises:
+        NotCalls: an argument is an empty dict, or too deep.
+    """
+    try:
+        return [
+            f"{name}({', '.join(f'{k}={_written(v)}' for k, v in arguments.items())})"
+            for call in calls
+            for name, arguments in call.items()
+        ]
+    except RecursionError:
+        raise NotCalls("an argument that is too deep") from None
+
+
+def _written(value: Any) -> str:
+    if not isinstance(value, dict):
+        return repr(value)
+    if not value:
+        raise NotCalls("an empty dict as an argument")
+    if all(isinstance(inner, dict) for inner in value.values()):
+        name, arguments = next(iter(value.items()))
+        return f"{name}({', '.join(f'{k}={_written(v)}' for k, v in arguments.items())})"
+    return "{" + ", ".join(f"'{k}': {_written(v)}" for k, v in value.items()) + "}"
 
 
 @functools.cache

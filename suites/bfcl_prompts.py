@@ -36,12 +36,30 @@ The functions, in JSON:
 """
 
 
-def own_system(functions: Sequence[Mapping[str, Any]]) -> str:
+Functions = Sequence[Mapping[str, Any]]
+
+
+def own_system(functions: Functions) -> str:
     """The system message in this project's words."""
     return _OWN + json.dumps(functions, indent=4)
 
 
-def official_system(functions: Sequence[Mapping[str, Any]]) -> str:
+#: What the user says when functions that were missing become available, in this project's words.
+MORE_FUNCTIONS = "There are more functions now. Try again with them."
+
+
+def more_functions(functions: Functions) -> str:
+    """The user's turn that brings missing functions in prompting mode."""
+    return f"More functions, in JSON:\n{json.dumps(functions, indent=4)}\n\n{MORE_FUNCTIONS}"
+
+
+def results_of(calls: Sequence[str], answers: Sequence[str]) -> str:
+    """The user's turn that tells what calls answered in prompting mode."""
+    pairs = zip(calls, answers, strict=True)
+    return json.dumps([{"call": call, "result": answer} for call, answer in pairs])
+
+
+def official_system(functions: Functions) -> str:
     """The system message in the words of the installed bfcl-eval, its default format.
 
     Raises:
