@@ -28,6 +28,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "reward-model": {**PAIRS, "batch_size": 8, "save_every": 2},
 }
 
+#: Stages without steps, held to what they promise in tests of their own.
+QUANTIZATION = {"rtn", "gptq", "awq", "int8-dynamic", "int8-static", "smoothquant", "fp8"}
+
 
 def run(stage: str, base: Checkpoint, context: StageContext, **settings: Any) -> Checkpoint:
     start = None if stage == "pretrain" else base
@@ -54,7 +57,7 @@ def metrics(path: Path) -> list[dict[str, float]]:
 def test_every_registered_stage_is_held_to_the_contract():
     assert {
         n for n, s in stages.all().items() if s.function.__module__.startswith("waterbed.")
-    } == {*SETTINGS}
+    } == {*SETTINGS, *QUANTIZATION}
 
 
 @pytest.mark.parametrize("stage", SETTINGS)
