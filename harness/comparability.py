@@ -149,6 +149,8 @@ def _task_refusals(task: str, baseline: Manifest, candidate: Manifest) -> Iterat
     for key in _PINNED:
         yield from _changes(f"{task}.{key}", old.get(key), new.get(key))
     yield from _changes(f"{task}.metrics", _metrics(old), _metrics(new))
+    asked = [(side.get("judging") or {}).get(task) for side in (baseline, candidate)]
+    yield from _changes(f"{task}.judging", *asked)
     if "score" in (baseline.get("kind"), candidate.get("kind")):
         return
     yield from _changes(f"{task}.settings", old.get("settings"), new.get("settings"))

@@ -17,6 +17,7 @@ from .gate_looks import TENTHS, Looks
 from .gate_plan import ClaimPlan, Plan
 from .gate_readings import ClaimReading, Prefixes, available, read_claim
 from .gate_units import unit_pairs
+from .judge_report import troubles as judge_troubles
 from .pairing import PairedClaim, SideCounts, pair, shortfall, uneven
 from .policy import Policy
 from .statistics.decision import Decision, decide
@@ -109,6 +110,7 @@ def gather(
     paired = pair(
         (p.claim for p in frozen.claims), scores[reference], scores["candidate"], prefixes
     )
+    judged = [judge_troubles(sides[name].manifest, scores[name], name) for name in sides]
     lacks = lacking(domains, sides)
     have = available(looks, scores["candidate"]) if looks else {}
     prefixes_of = Prefixes(looks, paired) if looks else None
@@ -127,9 +129,11 @@ def gather(
         if looks and reading:
             own = _up_to(looks, plan, scores, reading.tenth)
             decision, stopped = reading.decision(policy), not reading.stop
-        trouble = "" if missing else " ".join(_troubles(own, gaps, prefixes, policy, reference))
-        judged = Evidence(plan, own, decision, trouble, missing, stopped, whole, reading, tenths)
-        found.append(judged)
+        told = [s for side in judged for task in plan.claim.tasks for s in side.get(task, ())]
+        told += _troubles(own, gaps, prefixes, policy, reference)
+        trouble = "" if missing else " ".join(told)
+        one = Evidence(plan, own, decision, trouble, missing, stopped, whole, reading, tenths)
+        found.append(one)
     return tuple(found)
 
 

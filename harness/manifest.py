@@ -40,6 +40,7 @@ def build(
     labels: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The manifest of a Run that is about to begin."""
+    judging = {p.task.name: dict(p.task.judging) for p in plans if p.task.judging}
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
@@ -48,7 +49,8 @@ def build(
         "checkpoint": _checkpoint(checkpoint),
         "tasks": {p.task.name: _task(p) for p in plans},
         "backend": dict(backends["candidate"].describe()),
-        "roles": {r: dict(b.describe()) for r, b in backends.items() if r != "candidate"},
+        "roles": {r: _role(r, b) for r, b in backends.items() if r != "candidate"},
+        **({"judging": judging} if judging else {}),
         "seed": seed,
         "selection": dict(selection),
         "labels": dict(labels or {}),
@@ -69,6 +71,12 @@ def _checkpoint(checkpoint: Checkpoint | None) -> dict[str, Any] | None:
         "stage": checkpoint.stage,
         "settings": dict(checkpoint.settings),
     }
+
+
+def _role(role: Role, backend: Backend) -> dict[str, Any]:
+    """Who plays a role; a judge or user with other weights is somebody else (comparability.py)."""
+    told = dict(backend.describe())
+    return told if role == "sandbox" else {**told, "identity": backend.identity}
 
 
 def _task(plan: TaskPlan) -> dict[str, Any]:

@@ -25,7 +25,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "run.json"
 FILES = ("answers.jsonl", "scores.parquet", "generations.parquet", "results.json", MANIFEST)
 #: Manifest entries that two sittings of one Run may not differ in.
-PINNED = ("kind", "checkpoint", "tasks", "backend", "roles", "seed", "selection")
+PINNED = ("kind", "checkpoint", "tasks", "backend", "roles", "judging", "seed", "selection")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from . import judge_report
 from .journal import Entry
 from .records import Choice, Generation, Sample, Score, canonical_json
 from .runner import Outcome, ScoreKey
@@ -212,7 +213,9 @@ def _task_results(
     }
     reasons = Counter(s.reason for _, s in scores if s.scored and s.reason)
     several = figures(task, items, sampling)
+    judged = {"judge": judge_report.report(task.judging, [s for _, s in scores])}
     return {
+        **(judged if task.judging else {}),
         "metrics": _metrics(task, scores),
         "notes": dict(sorted(reasons.items())),
         "extra": dict(task.aggregate(scored)) if scored else {},

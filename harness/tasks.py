@@ -177,6 +177,12 @@ class Task:
         extra = getattr(self.body, "aggregate", None)
         return extra(scores) if extra else {}
 
+    @property
+    def judging(self) -> Mapping[str, Any]:
+        """How a judged benchmark asks its judge (judging.about); empty where it keeps no evidence of one."""
+        own = getattr(self.body, "judging", None)
+        return own() if own and "judge" in self.roles else {}
+
     def on(self, items: Path) -> Task:
         """The same benchmark on a user's file of problems in its format.
 

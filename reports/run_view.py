@@ -13,6 +13,7 @@ from . import charts, wording
 from .budget import Plan
 from .flips import Answer, RunLike, read_answer, read_texts
 from .hostile import Excerpt, excerpt
+from .judge_view import JudgedView, judged_view
 from .settings_view import flat
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class RunView:
     first_line: str
     scale: charts.Scale
     tasks: tuple[TaskView, ...]
+    judged: tuple[JudgedView, ...]
     facts: tuple[tuple[str, str], ...]
 
 
@@ -98,6 +100,7 @@ def run_view(run: RunLike, scores: pd.DataFrame, generations: pd.DataFrame, plan
         first_line=f"{run.label}: {run.status} run of {', '.join(names) or 'nothing'}",
         scale=_SCORES,
         tasks=tasks,
+        judged=tuple(judged_view(n, results[n]["judge"]) for n in names if "judge" in results[n]),
         facts=flat({k: v for k, v in manifest.items() if k not in ("tasks", "schema_version")}),
     )
 

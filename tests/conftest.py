@@ -1,4 +1,4 @@
-"""Fixtures for every test: the pocket base, trained once a machine and kept in the cache folder."""
+"""Fixtures for every test: the pocket base and judge, trained once a machine and kept in the cache."""
 
 import sys
 from pathlib import Path
@@ -7,9 +7,16 @@ import pytest
 
 from waterbed.harness.checkpoints import Checkpoint
 from waterbed.suites.pocket.base import base_checkpoint
+from waterbed.suites.pocket.judge import judge_checkpoint
 
 # What tests and benchmarks simulate alike lies beside the benchmarks, which run as scripts.
 sys.path.insert(0, str(Path(__file__).with_name("bench")))
+
+
+@pytest.fixture(scope="session")
+def pocket_judge() -> Checkpoint:
+    """The pocket judge: about 60 CPU-seconds the first time, nothing after."""
+    return judge_checkpoint()
 
 
 @pytest.fixture(scope="session")

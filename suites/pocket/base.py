@@ -88,9 +88,7 @@ def _key(stage: Stage, settings: Mapping[str, Any], seed: int, threads: int) -> 
     import torch
 
     rows = [
-        row
-        for name in settings["data"]
-        for row in load(name, shape="messages", n=2000, seed=seed)
+        row for name in settings["data"] for row in load(name, shape="messages", n=2000, seed=seed)
     ]
     parts = [
         *(content_hash(rows), _source(stage), stage.settings(**settings)),

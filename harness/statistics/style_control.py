@@ -1,0 +1,114 @@
+"""A win rate with length and style held equal, by a quasi-binomial logit with errors by prompt.
+
+share ~ expit(b0 + b'x), x the differences of the two answers in length and markup, each divided by its
+root mean square and *not* centered: x = 0 is "the same style", so expit(b0) is the share at equal style.
+Centering, as for many models at once, would put the mean difference back into b0 and control nothing.
+That the vote depends on style in this way is an assumption, and the result is labelled so.
+
+Source: Chiang et al. 2024 (Chatbot Arena style control); Dubois et al. 2024, arXiv:2404.04475 (the idea
+for length); McCullagh & Nelder 1989, section 9 (quasi-likelihood); White 1982 (the sandwich).
+Does not: fit many models at once, or penalize.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .normal import checked_confidence, z_from_upper_tail
+
+FEATURES = ("length", "headers", "lists", "bold")
+#: Prompts for each coefficient, below which nothing is fitted.
+_LEAST = 5
+_STEPS, _FAR = 50, 20.0
+Floats = NDArray[np.float64]
+
+_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_HEADERS = re.compile(r"(?m)^#{1,6}\s")
+_LISTS = re.compile(r"(?m)^\s*(?:[-*+]|\d+[.)])\s")
+_BOLD = re.compile(r"\*\*[^*\n]+\*\*|__[^_\n]+__")
+
+
+def style(answer: str) -> tuple[float, ...]:
+    """Length in characters, and headers, list items and bold spans outside of code blocks."""
+    prose = _CODE.sub("", answer)
+    counts = (len(p.findall(prose)) for p in (_HEADERS, _LISTS, _BOLD))
+    return (float(len(answer)), *map(float, counts))
+
+
+def difference(mine: Sequence[float], other: Sequence[float]) -> list[float]:
+    """Differences of two styles, each in (-1, 1): of lengths, and of the markup by length.
+
+    Source: Arena-Hard's style control (github.com/lmarena/arena-hard-auto).
+    """
+    length = (mine[0] - other[0]) / max(1.0, mine[0] + other[0])
+    dense = [[count / (s[0] + 1) for count in s[1:]] for s in (mine, other)]
+    return [length, *((a - b) / (a + b + 1) for a, b in zip(*dense, strict=True))]
+
+
+@dataclass(frozen=True, slots=True)
+class Controlled:
+    """The share at equal style."""
+
+    share: float
+    low: float
+    high: float
+    coefficients: dict[str, float]
+    """By feature, in logits for one root mean square of it."""
+
+
+def control(
+    shares: Sequence[float], differences: Sequence[Sequence[float]], confidence: float = 0.90
+) -> Controlled | str:
+    """The share of the vote at equal style, or why there is none.
+
+    Args:
+        shares: of each prompt in [0, 1], both orders together.
+        differences: of each prompt, by FEATURES (see `difference`).
+        confidence: two-sided level of the interval.
+    """
+    y = np.asarray(shares, dtype=np.float64)
+    x = np.asarray(differences, dtype=np.float64).reshape(len(y), len(FEATURES))
+    size = np.sqrt((x**2).sum(axis=0) / max(1, len(y)))
+    used = np.flatnonzero(size > 1e-12)
+    if len(y) < _LEAST * (len(used) + 1):
+        return f"{len(y)} prompts are too few for {len(used)} features"
+    design = np.column_stack([np.ones(len(y)), x[:, used] / size[used]])
+    beta = _fit(design, y)
+    if beta is None:
+        return "the votes are so one-sided that the model has no finite fit"
+    half = z_from_upper_tail((1 - checked_confidence(confidence)) / 2) * _error(design, y, beta)
+    named = {FEATURES[k]: float(b) for k, b in zip(used, beta[1:], strict=True)}
+    share, low, high = (1 / (1 + math.exp(-(beta[0] + side * half))) for side in (0, -1, 1))
+    return Controlled(share, low, high, named)
+
+
+def _fit(design: Floats, y: Floats) -> Floats | None:
+    """Newton's method; None where the maximum lies at infinity or is not unique."""
+    beta = np.zeros(design.shape[1])
+    for _ in range(_STEPS):
+        p = 1 / (1 + np.exp(-design @ beta))
+        information = (design * (p * (1 - p))[:, None]).T @ design
+        if np.linalg.cond(information) > 1e12:
+            return None
+        step = np.linalg.solve(information, design.T @ (y - p))
+        beta = beta + step * min(1.0, 5.0 / max(1e-12, np.abs(step).max()))
+        if np.abs(beta).max() > _FAR:
+            return None
+        if np.abs(step).max() < 1e-10:
+            return np.asarray(beta)
+    return None
+
+
+def _error(design: Floats, y: Floats, beta: Floats) -> float:
+    """Standard error of the first coefficient by the sandwich, prompts as clusters."""
+    p = 1 / (1 + np.exp(-design @ beta))
+    bread = np.linalg.inv((design * (p * (1 - p))[:, None]).T @ design)
+    scores = design * (y - p)[:, None]
+    n, k = design.shape
+    return float(math.sqrt((bread @ (scores.T @ scores) @ bread)[0, 0] * n / (n - k)))
