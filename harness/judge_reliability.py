@@ -86,14 +86,16 @@ def measure(details: Iterable[Mapping[str, Any]], *, written: bool) -> Reliabili
 
     Args:
         details: each with `games` (see judging.Duel), or `grades`; `again` where asked once more, `label` (the
-            candidate's share in {0, 1/2, 1} by somebody else) where there is one.
+            candidate's share in {0, 1/2, 1} by somebody else) where there is one, `later` (games about further
+            turns).
         written: whether verdicts were written; log-probabilities repeat themselves by construction.
 
     Raises:
         KeyError, TypeError, ValueError: the entries are damaged.
     """
     own = list(details)
-    duels = [d for d in own if d.get("games")]
+    later = [{"games": games} for d in own for games in d.get("later", ())]
+    duels = [d for d in (*own, *later) if d.get("games")]
     pairs = [tuple(_side(share) for share, _ in d["games"]) for d in duels]
     firsts = [side for pair in pairs for side in pair if side != 0]
     wins = firsts.count(1)

@@ -32,6 +32,8 @@ class Vote:
     second: int
     score: float
     """1 the first wins, 0.5 a tie, 0 the second wins"""
+    weight: int = 1
+    """How many comparisons it counts for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,8 @@ def strengths(
         confidence: two-sided level of the intervals.
 
     Raises:
-        ValueError: no vote, or a vote of unknown models, a model with itself, or another score.
+        ValueError: no vote, or a vote of unknown models, a model with itself, another score, or no
+            weight.
     """
     tables = _by_prompt(votes, models)
     rng = np.random.default_rng(seed)
@@ -156,10 +159,11 @@ def _by_prompt(votes: Sequence[Vote], models: int) -> Floats:
     tables = np.zeros((len(prompts), models, models))
     for v in votes:
         known = min(v.first, v.second) >= 0 and max(v.first, v.second) < models
-        if not known or v.first == v.second or v.score not in (0, 0.5, 1):
+        said = v.score in (0, 0.5, 1) and v.weight >= 1
+        if not known or v.first == v.second or not said:
             raise ValueError(f"a vote needs two of {models} models and 0, 0.5 or 1, got {v}")
-        tables[prompts[v.prompt], v.first, v.second] += v.score
-        tables[prompts[v.prompt], v.second, v.first] += 1 - v.score
+        tables[prompts[v.prompt], v.first, v.second] += v.weight * v.score
+        tables[prompts[v.prompt], v.second, v.first] += v.weight * (1 - v.score)
     return tables
 
 

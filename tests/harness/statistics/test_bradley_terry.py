@@ -46,6 +46,13 @@ def test_a_tie_is_half_a_win_each() -> None:
     assert [s.theta for s in even] == [pytest.approx(0.0)] * 2
 
 
+def test_a_heavy_vote_counts_as_often_as_it_weighs() -> None:
+    heavy = [Vote("p", 0, 1, 1.0, weight=3), Vote("q", 0, 1, 0.0)]
+    often = [Vote("p", 0, 1, 1.0)] * 3 + [Vote("q", 0, 1, 0.0)]
+    assert strengths(heavy, 2, draws=20) == strengths(often, 2, draws=20)
+    assert strengths(heavy, 2, draws=20)[0].theta == pytest.approx(math.log(3) / 2)
+
+
 def test_a_winless_model_is_unbounded_and_never_a_number() -> None:
     votes = arena([0.3, -0.3], 80)
     votes += [Vote(str(k), k % 2, 2, 1.0) for k in range(80)]
@@ -100,7 +107,13 @@ def test_lopsided_tables_converge() -> None:
 
 @pytest.mark.parametrize(
     "vote",
-    [Vote("p", 0, 0, 1.0), Vote("p", 0, 3, 1.0), Vote("p", -1, 0, 1.0), Vote("p", 0, 1, 0.7)],
+    [
+        Vote("p", 0, 1, 1.0, weight=0),
+        Vote("p", 0, 0, 1.0),
+        Vote("p", 0, 3, 1.0),
+        Vote("p", -1, 0, 1.0),
+        Vote("p", 0, 1, 0.7),
+    ],
 )
 def test_votes_that_are_none_are_refused(vote: Vote) -> None:
     with pytest.raises(ValueError, match="a vote needs"):
