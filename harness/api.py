@@ -6,6 +6,7 @@ The command line is a thin coat over these. They print nothing; progress goes to
 from __future__ import annotations
 
 import contextlib
+import inspect
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -200,7 +201,24 @@ def make_backend(
         from .backends.transformers import TransformersBackend
 
         return TransformersBackend(checkpoint, **options)
-    raise UnknownName.of("backend", backend, ["transformers"])
+    if backend == "vllm":
+        from .backends.vllm import VLLMBackend
+
+        return VLLMBackend(checkpoint, **_accepted(VLLMBackend, options))
+    raise UnknownName.of("backend", backend, ["transformers", "vllm"])
+
+
+def _accepted(kind: type[Backend], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options, all of which this backend must know.
+
+    Raises:
+        UnknownName: it does not know one.
+    """
+    known = [name for name in inspect.signature(kind).parameters if name != "checkpoint"]
+    for name in options:
+        if name not in known:
+            raise UnknownName.of(f"option of {kind.__name__}", name, known)
+    return options
 
 
 def _other_roles(

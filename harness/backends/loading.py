@@ -58,6 +58,39 @@ def load(folder: Path, device: str, dtype: str, trust_remote_code: bool) -> Load
     return _load(folder, device, dtype, trust_remote_code, "AutoModelForCausalLM")
 
 
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """A checkpoint's tokenizer and limits, for engines that load the weights themselves."""
+
+    tokenizer: Any
+    ends: frozenset[int]
+    """Tokens that end a text."""
+    context: int | None
+    """Most tokens of prompt and answer together; None where the config names no limit."""
+
+
+def load_vocabulary(folder: Path, trust_remote_code: bool) -> Vocabulary:
+    """Load all of a language model but its weights.
+
+    Raises:
+        CheckpointError: there is no tokenizer, or no config, that loads.
+    """
+    options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
+    with uncollected(), _quiet():
+        tokenizer = _tokenizer(folder, options)
+        library = import_transformers()
+        try:
+            config = library.AutoConfig.from_pretrained(folder, **options)
+            declared = (folder / "generation_config.json").is_file()
+            decoding = library.GenerationConfig.from_pretrained(folder) if declared else None
+        except Exception as error:  # files from outside: each parser fails in its own way
+            raise CheckpointError(
+                f"'{folder}' has no config that loads ({_first_line(error)}); save it again with "
+                "save_pretrained."
+            ) from error
+    return Vocabulary(tokenizer, _ends(decoding, config, tokenizer), context_length(config))
+
+
 def load_reward_model(folder: Path, device: str, dtype: str, trust_remote_code: bool) -> Loaded:
     """Load a sequence classifier with one label and check it.
 
@@ -135,7 +168,7 @@ def _load(
         tokenizer=tokenizer,
         device=target,
         dtype=str(model.dtype).removeprefix("torch."),
-        ends=_ends(model, tokenizer),
+        ends=_ends(getattr(model, "generation_config", None), model.config, tokenizer),
         context=context_length(model.config),
         unexpected=len(report["unexpected_keys"]),
     )
@@ -259,12 +292,12 @@ def _placed(model: Any, device: torch.device, folder: Path) -> Any:
         ) from error
 
 
-def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
+def _ends(decoding: Any, config: Any, tokenizer: Any) -> frozenset[int]:
     """Every token the checkpoint declares to end a text, in its generation config or tokenizer."""
     ends: set[int] = set()
     for declared in (
-        getattr(getattr(model, "generation_config", None), "eos_token_id", None),
-        getattr(model.config, "eos_token_id", None),
+        getattr(decoding, "eos_token_id", None),
+        getattr(config, "eos_token_id", None),
         tokenizer.eos_token_id,
     ):
         ends.update([declared] if isinstance(declared, int) else declared or ())

@@ -11,12 +11,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from ..errors import BackendError, UsageError
-from ..records import Answer, Choice, Choose, Fault, Generate, Message, Request, content_hash
+from ..records import (
+    Answer,
+    Choice,
+    Choose,
+    Fault,
+    Generate,
+    Generation,
+    Message,
+    Request,
+    content_hash,
+)
 from .base import Ticket, as_text, unreadable
 from .endpoint import Endpoint
 from .openai_bodies import chat, completion, echo_reader, first_tokens, messages_of
@@ -84,6 +94,10 @@ class OpenAIBackend:
             raise
         self.model = str(self.served["id"])
         self.templates: bool | None = None
+        self.gives_logprobs = True
+        context = self.served.get("max_model_len")
+        #: Most tokens of an answer: the server clips to what the prompt leaves, but refuses more.
+        self.room = max(1, int(context) - 1) if isinstance(context, int) else 1 << 31
 
     def _served(self, model: str | None) -> Mapping[str, Any]:
         """What the server says of the model."""
@@ -92,35 +106,32 @@ class OpenAIBackend:
             known = {str(entry["id"]): entry for entry in listed["data"]}
         except (KeyError, TypeError) as error:
             raise BackendError(
-                f"{self.endpoint.url}/models lists no models ({error!r}); is it an OpenAI-compatible server?"
+                f"{self.endpoint.shown}/models lists no models ({error!r}); is it an OpenAI-compatible server?"
             ) from error
         if model is None and len(known) == 1:
             return dict(next(iter(known.values())))
         if model not in known:
             shown = ", ".join(sorted(known)[:5])
             asked = f"does not serve '{model}'" if model else f"serves {len(known)} models"
-            raise BackendError(f"{self.endpoint.url} {asked}; name one of: {shown}.")
+            raise BackendError(f"{self.endpoint.shown} {asked}; name one of: {shown}.")
         return dict(known[model])
 
     @property
     def identity(self) -> str:
         """Weights where they are known, else the server's address and the model's name."""
-        who = self.digest or [self.endpoint.url, self.model]
+        who = self.digest or [self.endpoint.shown, self.model]
         return content_hash(["openai", VERSION, who, self.token_field, self.body], digits=32)
 
     def describe(self) -> Mapping[str, Any]:
         """For run.json; never the key."""
-        parts = urlsplit(self.endpoint.url)
-        host = parts.netloc.rsplit("@", 1)[-1]
         return {
             "name": "openai",
             "version": VERSION,
-            "url": urlunsplit((parts.scheme, host, parts.path, "", "")),
+            "url": self.endpoint.shown,
             "model": self.model,
             "context": self.served.get("max_model_len"),
             "concurrency": self.parallel,
             "body": self.body,
-            "retries": self.endpoint.retries,
         }
 
     def render(self, request: Request) -> str:
@@ -149,7 +160,7 @@ class OpenAIBackend:
         settings = ticket.settings
         payload: dict[str, Any] = {
             "model": self.model,
-            self.token_field: settings.max_tokens,
+            self.token_field: min(settings.max_tokens, self.room),
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             **self.body,
@@ -159,18 +170,34 @@ class OpenAIBackend:
         if not settings.greedy:
             payload["seed"] = ticket.seed % 2**31
         if isinstance(request.prompt, str):
-            return self.endpoint.post(
-                "/completions",
-                {**payload, "prompt": request.prompt},
-                lambda body: completion(body, time.perf_counter() - began),
+            path, payload = "/completions", {**payload, "prompt": request.prompt}
+            read, wanted = completion, {"logprobs": 0}
+        else:
+            path, payload = (
+                "/chat/completions",
+                {**payload, "messages": messages_of(request.prompt)},
             )
-        if request.tools:
-            payload["tools"] = list(request.tools)
-        return self.endpoint.post(
-            "/chat/completions",
-            {**payload, "messages": messages_of(request.prompt)},
-            lambda body: chat(body, time.perf_counter() - began),
-        )
+            read, wanted = chat, {"logprobs": True}
+            if request.tools:
+                payload["tools"] = list(request.tools)
+        if settings.greedy:
+            wanted = {}
+        return self._post(path, payload, wanted, lambda b: read(b, time.perf_counter() - began))
+
+    def _post(
+        self,
+        path: str,
+        payload: Mapping[str, Any],
+        wanted: Mapping[str, Any],
+        read: Callable[[Mapping[str, Any]], Generation],
+    ) -> Generation | Fault:
+        """Ask, with the fields that are `wanted` unless the server has refused them before."""
+        if wanted and self.gives_logprobs:
+            got = self.endpoint.post(path, {**payload, **wanted}, read)
+            if not (isinstance(got, Fault) and "logprobs" in got.detail):
+                return got
+            self.gives_logprobs = False
+        return self.endpoint.post(path, payload, read)
 
     def _choose(self, request: Choose) -> Answer | Fault:
         if isinstance(request.prompt, str):

@@ -44,6 +44,9 @@ def _generation(
     seconds: float,
 ) -> Generation:
     usage = body.get("usage") or {}
+    told = choice.get("logprobs") or {}
+    tokens = told.get("content")  # of a chat; a completion lists bare numbers
+    logprobs = [t["logprob"] for t in tokens] if tokens else told.get("token_logprobs")
     return Generation(
         text=text,
         stop_reason="length" if choice.get("finish_reason") == "length" else "stop",
@@ -52,6 +55,7 @@ def _generation(
         completion_tokens=int(usage.get("completion_tokens") or 0),
         latency_s=seconds,
         calls=calls,
+        logprob=sum(map(float, logprobs)) if logprobs else None,
     )
 
 

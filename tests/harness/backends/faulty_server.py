@@ -1,7 +1,7 @@
 """A small OpenAI-compatible server on loopback that answers sums, and fails as it is told to.
 
-The first tries of each prompt meet the fault, later ones do not, unless the fault is for ever. Not a
-model: what a real server answers is tested with vLLM, in its own environment.
+The first tries of each prompt meet the fault, later ones do not, unless the fault is for ever; or all
+tries within a window of time meet it. Not a model: what a real server answers is tested with vLLM, in its own environment.
 """
 
 from __future__ import annotations
@@ -26,9 +26,17 @@ class FaultyServer(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 256
 
-    def __init__(self, fault: str = "", tries: int = 1, only: str = "", delay_s: float = 0.0):
+    def __init__(
+        self,
+        fault: str = "",
+        tries: int = 1,
+        only: str = "",
+        delay_s: float = 0.0,
+        window: tuple[float, float] | None = None,
+    ):
         super().__init__(("127.0.0.1", 0), Handler)
         self.fault, self.tries, self.only, self.delay_s = fault, tries, only, delay_s
+        self.window, self.first_at = window, 0.0
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.bodies: list[dict[str, Any]] = []
@@ -39,6 +47,13 @@ class FaultyServer(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def fault_of(self, prompt: str, nth: int) -> str:
+        """What the nth try of a prompt meets now."""
+        if self.window is not None:
+            since = time.monotonic() - self.first_at
+            return self.fault if self.window[0] <= since < self.window[1] else ""
+        return self.fault if nth <= self.tries and self.only in prompt else ""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hung up is what some tests are about."""
@@ -67,13 +82,14 @@ class Handler(BaseHTTPRequestHandler):
         prompt = body["prompt"] if "prompt" in body else body["messages"][-1]["content"]
         with server.lock:
             server.bodies.append(body)
+            server.first_at = server.first_at or time.monotonic()
             server.asked[prompt] += 1
             nth = server.asked[prompt]
             server.under_way += 1
             server.most_under_way = max(server.most_under_way, server.under_way)
         try:
             time.sleep(server.delay_s)
-            fault = server.fault if nth <= server.tries and server.only in prompt else ""
+            fault = server.fault_of(prompt, nth)
             if fault and getattr(self, fault)():
                 return
             with server.lock:

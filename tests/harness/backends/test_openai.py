@@ -128,18 +128,37 @@ def test_requests_overlap_up_to_the_limit_and_no_further() -> None:
     assert took < 64 * 0.05
 
 
-def test_a_server_that_complains_is_asked_less_at_once() -> None:
-    limiter = Limiter(64)
-    for _ in range(100):
+def grown(most: int) -> Limiter:
+    limiter = Limiter(most)
+    while limiter.allowed < most:
         limiter.rose()
+    return limiter
+
+
+def round_of(limiter: Limiter, bad: float) -> float:
+    """One round of answers with a share of complaints; what is allowed then."""
+    count = int(limiter.allowed)
+    for i in range(count):
+        (limiter.fell if i < bad * count else limiter.rose)()
+    return limiter.allowed
+
+
+def test_a_server_that_complains_is_asked_less_at_once_in_proportion() -> None:
+    assert round_of(grown(64), 0.5) == 48
+    assert round_of(grown(64), 0.125) == 60
+    limiter = grown(64)
+    for _ in range(20):
+        round_of(limiter, 0.1)
+    assert limiter.allowed > 16
+    for _ in range(20):
+        round_of(limiter, 0.0)
     assert limiter.allowed == 64
-    limiter.fell(time.monotonic())
-    halved = limiter.allowed
-    limiter.fell(limiter.lowered_at - 1.0)  # of the same burst
-    assert limiter.allowed == halved == 32
-    for _ in range(32):
-        limiter.rose()
-    assert 32.9 < limiter.allowed < 33.1  # one more a round
+
+
+def test_a_burst_in_which_nothing_works_halves_once() -> None:
+    limiter = grown(64)
+    assert [round_of(limiter, 1.0) for _ in range(4)] == [32, 32, 32, 32]
+    assert round_of(limiter, 0.0) == 36
 
 
 def test_a_model_that_the_server_lacks_is_refused_by_name() -> None:
