@@ -143,15 +143,16 @@ class AlpacaEval:
         return {**told, "absent": {"length-controlled win rate": missing}} if missing else told
 
     def aggregate(self, scores: Mapping[str, Sequence[Score]]) -> Mapping[str, float]:
-        """AlpacaEval's own figures, as proportions; length in characters."""
+        """AlpacaEval's own figures, as proportions."""
         own = {name: several[0] for name, several in scores.items() if several[0].scored}
         shares = {name: float(s.value or 0.0) for name, s in own.items()}
+        if len(own) < 2:
+            return {}
+        found = alpaca_figures.win_rate([1 + share for share in shares.values()])
+        sides = {"won": found.wins, "lost": found.losses, "drawn": found.draws}
+        shown = {name: count / len(own) for name, count in sides.items()}
         lengths = {name: int(s.detail["characters"]) for name, s in own.items()}
-        shown = {"average_length": sum(lengths.values()) / max(1, len(lengths))}
-        if len(own) > 1:
-            found = alpaca_figures.win_rate([1 + share for share in shares.values()])
-            shown |= {"discrete_win_rate": found.discrete, "wins": found.wins}
-            shown |= {"losses": found.losses, "draws": found.draws}
+        shown["discrete_win_rate"] = found.discrete
         return {**shown, **self._controlled(shares, lengths)}
 
     def _controlled(

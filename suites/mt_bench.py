@@ -206,12 +206,6 @@ class MTBench(_Judged):
         how = {"reading": "written", "labels": "1 to 10", "settings": _JUDGE.as_dict()}
         return judging.about(self.prompts, how)
 
-    def aggregate(self, scores: Mapping[str, Sequence[Score]]) -> Mapping[str, float]:
-        """Grades from 1 to 10, over all and by turn."""
-        grades = [s.detail[judging.KEY]["grades"] for own in scores.values() for s in own]
-        turns = [sum(column) / len(column) for column in zip(*grades, strict=True)]
-        return {"grade": sum(turns) / 2, "grade_turn_1": turns[0], "grade_turn_2": turns[1]}
-
 
 @task(
     "mt-bench-pair",

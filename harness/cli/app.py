@@ -26,6 +26,7 @@ from . import (
     listing,
     noise,
     plan,
+    ratings,
     report,
 )
 
@@ -48,6 +49,7 @@ app.command("noise")(noise.noise)
 app.command("gate")(gate.gate)
 app.command("contamination")(contamination.contamination)
 app.command("constitution")(constitution.constitution)
+app.command("ratings")(ratings.ratings)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 

@@ -70,6 +70,7 @@ def test_commands_that_are_not_built_do_not_appear() -> None:
         "list",
         "noise",
         "plan",
+        "ratings",
         "report",
         "score",
     }

@@ -70,12 +70,11 @@ def mine_first(asked: str) -> bool:
     return asked.index("mine 1") < asked.index("plain one")
 
 
-def test_both_turns_are_graded_and_half_of_the_mean_over_ten_is_the_score(bench: Task) -> None:
+def test_both_turns_are_graded_and_a_tenth_of_the_mean_is_the_score(bench: Task) -> None:
     outcome = run(bench, lambda asked: "[[8]]" if "### User" in asked else "It is fine. [[6.5]]")
     scores = by_id(outcome)
     assert {s.value for s in scores.values()} == {0.725}
-    found = bench.aggregate({k: [s] for k, s in scores.items()})
-    assert found == pytest.approx({"grade": 7.25, "grade_turn_1": 6.5, "grade_turn_2": 8.0})
+    assert {(s.metrics["turn_1"], s.metrics["turn_2"]) for s in scores.values()} == {(0.65, 0.8)}
 
 
 def test_temperature_is_the_categorys_and_the_second_turn_sees_the_first(bench: Task) -> None:
