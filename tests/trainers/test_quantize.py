@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+import waterbed
 from waterbed.harness.backends.loading import load
 from waterbed.harness.checkpoints import Checkpoint, open_checkpoint
 from waterbed.harness.errors import UsageError
@@ -224,3 +225,11 @@ def test_speed_is_measured_and_says_that_weights_were_unpacked(pocket_base, tmp_
     speed = lineage(checkpoint)["achieved"]["speed"]
     assert speed["unpacked_to_time"] is True
     assert speed["decode"]["before"] > 0 and speed["decode"]["after"] > 0
+
+
+@pytest.mark.parametrize("stage", ["gptq", "int8-dynamic", "fp8"])
+def test_a_quantized_checkpoint_is_evaluated_like_any_other(made, stage, tmp_path):
+    waterbed.evaluate(made(stage), suites=["pocket/chat"], out=tmp_path / "run", limit=16)
+    found = json.loads((tmp_path / "run" / "results.json").read_text(encoding="utf-8"))
+    metric = found["pocket/chat"]["metrics"]["correct"]
+    assert metric["n"] == 16 and metric["mean"] > 0
