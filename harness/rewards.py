@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from .backends.base import Backend
 from .checkpoints import open_checkpoint
@@ -22,6 +22,9 @@ from .plugins import Registry
 from .records import Generation, Role, Sample, Score
 from .runner import Runner
 from .tasks import SingleTurn, Task, tasks
+
+if TYPE_CHECKING:
+    from .reward_models import RewardModel
 
 #: Share of unscored answers above which training must not go on.
 MAX_UNSCORED = 0.05
@@ -59,11 +62,14 @@ def reward(
             f"'{task.name}' runs tests in the program's own process, so its verdicts can be forged; pass "
             "allow_shared=True if you reward them all the same."
         )
-    lost = [s for s in scores if not s.scored]
+    lost = [(item, s) for item, s in zip(samples, scores, strict=True) if not s.scored]
     if len(lost) > MAX_UNSCORED * len(scores):
+        item, first = lost[0]
+        why = first.detail.get("error") or first.detail.get("fault") or ""
         raise InstrumentError(
-            f"{len(lost)} of {len(scores)} answers to '{task.name}' could not be scored "
-            f"(first: {lost[0].reason}); mend the grader before training on it."
+            f"{len(lost)} of {len(scores)} answers to '{task.name}' could not be scored (first: "
+            f"{first.reason}{f', {why}' if why else ''}, sample '{item.id}'); mend the grader before "
+            "training on it."
         )
     return scores
 
@@ -164,11 +170,15 @@ def by_reward_model(task: Task, text: str) -> Scorer:
         )
     checkpoint = open_checkpoint(text)
 
-    def scored(samples: Sequence[Sample], generations: Sequence[Generation]) -> list[Score]:
+    @functools.cache
+    def model() -> RewardModel:
         from .reward_models import RewardModel
 
+        return RewardModel(checkpoint)
+
+    def scored(samples: Sequence[Sample], generations: Sequence[Generation]) -> list[Score]:
         prompts = [cast(SingleTurn, task.body).prompt(sample) for sample in samples]
-        return RewardModel(checkpoint).score(prompts, generations)
+        return model().score(prompts, generations)
 
     return scored
 

@@ -46,6 +46,8 @@ class Row:
     cut: int | None = None
     """Where in the text a stop string begins."""
     reason: StopReason | None = None
+    end: int | None = None
+    """The token that ended the text."""
     fault: str = ""
 
     @property
@@ -79,7 +81,7 @@ class Row:
         else:
             self.logprob += logprob
             if token in ends:
-                self.reason = "stop"
+                self.reason, self.end = "stop", token
                 return True
             self.tokens.append(token)
             self.cut = self.stops.find(self.tokens, self.opened)
