@@ -10,21 +10,31 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from .folders import cache_folder
 from .journal import decode_answer, encode_answer
-from .records import Answer
+from .records import Answer, Role
 
 _CHUNK = 500
 
 
 class AnswerCache:
-    """Greedy answers by shared key."""
+    """Greedy answers by shared key.
 
-    def __init__(self, path: Path | None = None) -> None:
+    Args:
+        path: the file; None is the one under WATERBED_CACHE.
+        roles: whose answers are shared; None is everybody's.
+    """
+
+    def __init__(self, path: Path | None = None, roles: Container[Role] | None = None) -> None:
         self.path = path or cache_folder("answers") / "answers.sqlite"
+        self.roles = roles
+
+    def takes(self, role: Role) -> bool:
+        """Whether answers of this role are shared."""
+        return self.roles is None or role in self.roles
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=30)

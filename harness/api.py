@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from . import contamination, manifest, tables
 from .answer_cache import AnswerCache
 from .backends.thinking import no_thinking
-from .checkpoints import Checkpoint, open_checkpoint
+from .checkpoints import Checkpoint
+from .cost import money
 from .errors import DataError, Interrupted, UnknownName, UsageError
 from .records import Generation, Role
+from .roles import known_checkpoint, open_roles, served, shareable
 from .run import Run, RunWriter, previous
 from .runner import Outcome, Progress, Runner, Stop, TaskPlan, hash_order
 from .sampling import Sampling, rank
@@ -36,7 +38,7 @@ def evaluate(
     *,
     backend: str | Backend = "transformers",
     options: Mapping[str, Any] | None = None,
-    judges: Mapping[Role, Backend] | None = None,
+    judges: Mapping[Role, Backend | str | Path] | None = None,
     limit: int | None = None,
     samples: int | Sampling | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -53,11 +55,11 @@ def evaluate(
     """Run suites on a checkpoint into a Run directory, or resume the one that is there.
 
     Args:
-        checkpoint: folder with config.json and safetensors.
+        checkpoint: folder with config.json and safetensors, or with `openai` a served model's name.
         suites: task names, group names or `file.py` paths.
-        backend: `transformers`, or a Backend object that serves this checkpoint.
+        backend: `transformers`, `vllm`, `openai`, or a Backend object that serves this checkpoint.
         options: passed to the backend (device, dtype, batch_size, threads ...).
-        judges: backends for the other roles (judge, user, sandbox).
+        judges: who answers in the other roles (judge, user, sandbox): backends, or what roles.py reads.
         limit: only the first so many items of each task, in hash order.
         samples: answers an item, or a Sampling that also says what is made of them; default is the
             task's own number. A task that decodes greedily is then sampled (sampling.py).
@@ -65,7 +67,8 @@ def evaluate(
             thinking_budget.
         order_seed: of the order of the items (and so of what `limit` leaves), where it is not `seed`.
         looks, stop: see runner.TaskPlan and runner.Runner.
-        cache: share greedy answers with other Runs (never those of a Backend object).
+        cache: share greedy answers with other Runs (never those of a Backend object, nor of a server
+            whose weights are not known).
         fresh: discard what is there.
 
     Raises:
@@ -77,17 +80,23 @@ def evaluate(
     plans = [
         _plan(t, limit, sampling.answers(t), order, (looks or {}).get(t.name, ())) for t in tasks
     ]
-    given = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
+    given = known_checkpoint(checkpoint, backend)
+    name = given.path.name if given else str(checkpoint)
     out = Path(out)
+    begun = (None if fresh else previous(out)) or {}
     with contextlib.ExitStack() as opened:
-        backends = _other_roles(tasks, judges or {}, opened)
-        engine = make_backend(backend, given, _kept_options(out, options or {}, fresh))
+        backends = _other_roles(tasks, judges or {}, opened, begun.get("roles", {}))
+        kept = _kept_options(begun.get("backend", {}), options or {})
+        if given is None or backend == "openai":
+            engine = served(str(given.path) if given else name, given, kept)
+        else:
+            engine = make_backend(backend, given, kept)
         opened.callback(engine.close)
-        _check_budgets(tasks, engine, given.path)
+        _check_budgets(tasks, engine, name)
         backends["candidate"] = engine
         entry = manifest.build(
             kind="eval",
-            label=label or given.path.name,
+            label=label or name,
             plans=plans,
             backends=backends,
             checkpoint=given,
@@ -96,8 +105,10 @@ def evaluate(
             labels=labels,
         )
         entry["sampling"] = sampling.as_dict()
-        entry["contamination"] = contamination.of_checkpoint(given.path, plans)
-        shared = AnswerCache() if cache and isinstance(backend, str) else None
+        entry["contamination"] = (
+            contamination.of_checkpoint(given.path, plans) if given else {"status": "unknown"}
+        )
+        shared = AnswerCache(roles=shareable(backend, given, judges or {})) if cache else None
         with RunWriter(out, entry, fresh=fresh) as writer:
             return _run(writer, plans, backends, shared, seed, stop, progress, sampling)
 
@@ -108,7 +119,7 @@ def score(
     out: str | Path,
     *,
     items: str | Path | None = None,
-    judges: Mapping[Role, Backend] | None = None,
+    judges: Mapping[Role, Backend | str | Path] | None = None,
     limit: int | None = None,
     fresh: bool = True,
     label: str | None = None,
@@ -205,7 +216,7 @@ def make_backend(
         from .backends.vllm import VLLMBackend
 
         return VLLMBackend(checkpoint, **_accepted(VLLMBackend, options))
-    raise UnknownName.of("backend", backend, ["transformers", "vllm"])
+    raise UnknownName.of("backend", backend, ["transformers", "vllm", "openai"])
 
 
 def _accepted(kind: type[Backend], options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -222,14 +233,17 @@ def _accepted(kind: type[Backend], options: Mapping[str, Any]) -> Mapping[str, A
 
 
 def _other_roles(
-    tasks: Sequence[Task], given: Mapping[Role, Backend], opened: contextlib.ExitStack
+    tasks: Sequence[Task],
+    given: Mapping[Role, Backend | str | Path],
+    opened: contextlib.ExitStack,
+    begun: Mapping[str, Any] = {},
 ) -> dict[Role, Backend]:
     """The backends besides the candidate's; a sandbox is opened where a task needs one.
 
     Raises:
         NoSandbox: programs are to be run and no isolation level works here.
     """
-    others = dict(given)
+    others = open_roles(given, begun, opened)
     if "sandbox" not in others and any("sandbox" in t.roles for t in tasks):
         from .backends.sandbox import SandboxBackend
 
@@ -238,17 +252,13 @@ def _other_roles(
     return others
 
 
-def _kept_options(out: Path, options: Mapping[str, Any], fresh: bool) -> dict[str, Any]:
+def _kept_options(begun: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """A resumed Run keeps the batch size and threads it was begun with, unless told otherwise."""
-    old = None if fresh else previous(out)
-    begun = (old or {}).get("backend", {})
     kept = {k: begun[k] for k in ("batch_size", "threads") if k in begun}
     return {**kept, **{k: v for k, v in options.items() if v is not None}}
 
 
-def _plan(
-    task: Task, limit: int | None, repeats: int, seed: int, looks: Sequence[int]
-) -> TaskPlan:
+def _plan(task: Task, limit: int | None, repeats: int, seed: int, looks: Sequence[int]) -> TaskPlan:
     if limit is not None and limit < 1:
         raise UsageError(
             f"--limit must be at least 1, got {limit}; an empty evaluation says nothing."
@@ -257,7 +267,7 @@ def _plan(
     return TaskPlan(task, items, repeats, tuple(looks))
 
 
-def _check_budgets(tasks: Sequence[Task], engine: Backend, checkpoint: Path) -> None:
+def _check_budgets(tasks: Sequence[Task], engine: Backend, checkpoint: str) -> None:
     """Refuse a thinking budget where nobody could keep it.
 
     Raises:
@@ -277,7 +287,7 @@ def _check_budgets(tasks: Sequence[Task], engine: Backend, checkpoint: Path) -> 
                 "--thinking-budget, or use --backend transformers."
             )
         if engine.thinking_end is None:
-            raise no_thinking(str(checkpoint))
+            raise no_thinking(checkpoint)
 
 
 def _refuse_unknown_ids(task: Task, ids: frozenset[str], responses: str | Path) -> None:
@@ -317,12 +327,12 @@ def _run(
         "stopped" if outcome.stopped else "complete",
         {
             "scores.parquet": tables.scores_table(tasks, outcome.scores),
-            "generations.parquet": tables.generations_table(
+            "generations.parquet": tables.generations_tables(
                 outcome.entries, private={t.name for t in tasks if t.card.private}
             ),
         },
         tasks=_with_prompt_hashes(writer.manifest["tasks"], outcome),
-        cost=_cost(outcome, time.monotonic() - began, writer.manifest["cost"]),
+        cost=_cost(outcome, time.monotonic() - began, writer.manifest["cost"], backends),
     )
     if cache is not None:
         runner.share_answers()
@@ -336,12 +346,16 @@ def _with_prompt_hashes(entries: Mapping[str, Any], outcome: Outcome) -> dict[st
     }
 
 
-def _cost(outcome: Outcome, wall_s: float, before: Mapping[str, float]) -> dict[str, float]:
-    """Tokens of every answer used, and wall seconds of all sittings that finished."""
+def _cost(
+    outcome: Outcome, wall_s: float, before: Mapping[str, Any], backends: Mapping[Role, Backend]
+) -> dict[str, Any]:
+    """Tokens of every answer used, wall seconds of all sittings that finished, and money."""
+    spent = money(outcome.entries, outcome.scores, backends)
     said = [e.answer for e in outcome.entries if isinstance(e.answer, Generation)]
     return {
         "wall_s": round(before.get("wall_s", 0.0) + wall_s, 3),
         "prompt_tokens": sum(g.prompt_tokens for g in said),
         "completion_tokens": sum(g.completion_tokens for g in said),
         "cached_answers": sum(e.cached for e in outcome.entries),
+        **({"money": spent} if spent else {}),
     }

@@ -166,18 +166,16 @@ class RunWriter:
                 (self.path / name).unlink(missing_ok=True)
 
     def finish(self, status: str, tables: Mapping[str, Any], **entries: Any) -> Run:
-        """Write the tables (pyarrow) and the final manifest.
+        """Write the tables (pyarrow, whole or in parts of one schema) and the final manifest.
 
         Raises:
             StoreError: the disk is full.
         """
-        import pyarrow.parquet as pq
-
         self.journal.flush()
         for name, table in tables.items():
             aside = self.path / f".{name}.partial"
             try:
-                pq.write_table(table, aside)
+                _write_parquet(table, aside)
                 os.replace(aside, self.path / name)
             except OSError as error:
                 aside.unlink(missing_ok=True)
@@ -204,6 +202,23 @@ class RunWriter:
             self.journal.close()
         finally:
             self._lock.close()
+
+
+def _write_parquet(table: Any, path: Path) -> None:
+    """A table, or one from parts that are never in memory together."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if isinstance(table, pa.Table):
+        pq.write_table(table, path)
+        return
+    parts = iter(table)
+    first = next(parts)
+    # Prompts of one conversation repeat each other, which zstd sees and the default does not.
+    with pq.ParquetWriter(path, first.schema, compression="zstd") as file:
+        file.write_table(first)
+        for part in parts:
+            file.write_table(part)
 
 
 def previous(path: Path) -> dict[str, Any] | None:

@@ -185,7 +185,7 @@ class Runner:
         """Put this run's greedy answers into the cache, for other Runs."""
         if self.cache is None:
             return
-        fresh = [e for e in self.entries if not e.cached]
+        fresh = [e for e in self.entries if not e.cached and self.cache.takes(e.role)]
         keyed = [
             (shared_key(e.role, self.backends[e.role].identity, e.ticket), e.answer) for e in fresh
         ]
@@ -301,7 +301,7 @@ class Runner:
         return batches
 
     def _look_up_shared(self, role: Role, backend: Backend, wave: list[Live]) -> None:
-        if self.cache is None:
+        if self.cache is None or not self.cache.takes(role):
             return
         keys = {}
         for live in wave:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 #: Stands for every text of a task whose items must not be shown.
 WITHHELD = "(withheld: the items of this task must not be shown)"
+_TEXTS = ("prompt", "text", "thinking", "calls")
+#: Answers that are turned into rows at once.
+PART = 1000
 
 
 def metric_rows(task: Task, sample: Sample, score: Score) -> list[tuple[str, float | None]]:
@@ -70,17 +73,18 @@ def scores_table(tasks: Sequence[Task], scores: Mapping[ScoreKey, Score]) -> pa.
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema)
 
 
-def generations_table(entries: Iterable[Entry], private: Container[str] = ()) -> pa.Table:
-    """One row per answer of a model, sorted by place; of `private` tasks without any text."""
+def generations_tables(
+    entries: Iterable[Entry], private: Container[str] = ()
+) -> Iterator[pa.Table]:
+    """One row per answer of a model, sorted by place; of `private` tasks without any text.
+
+    In parts, one at least: each prompt of a long conversation holds all that was said before, so that
+    a table of all of them would need several times the memory of the conversations.
+    """
     import pyarrow as pa
 
-    rows = [_generation_row(e) for e in entries if isinstance(e.answer, Generation | Choice)]
-    for row in rows:
-        if row["task"] in private:
-            row |= {
-                name: WITHHELD for name in ("prompt", "text", "thinking", "calls") if row.get(name)
-            }
-    rows.sort(key=lambda row: (row["task"], row["sample_id"], row["repeat"], row["ordinal"]))
+    said = [e for e in entries if isinstance(e.answer, Generation | Choice)]
+    said.sort(key=lambda e: (e.ticket.task, e.ticket.sample_id, e.ticket.repeat, e.ticket.ordinal))
     schema = pa.schema(
         [
             ("task", pa.string()),
@@ -99,7 +103,9 @@ def generations_table(entries: Iterable[Entry], private: Container[str] = ()) ->
             ("prompt", pa.string()),
         ]
     )
-    return pa.Table.from_pylist(rows, schema)
+    for start in range(0, len(said), PART) or [0]:
+        rows = [_generation_row(entry, private) for entry in said[start : start + PART]]
+        yield pa.Table.from_pylist(rows, schema)
 
 
 def _calls(answer: Generation) -> str | None:
@@ -108,7 +114,7 @@ def _calls(answer: Generation) -> str | None:
     return clean_text(canonical_json(shown)) if shown else None
 
 
-def _generation_row(entry: Entry) -> dict[str, Any]:
+def _generation_row(entry: Entry, private: Container[str]) -> dict[str, Any]:
     ticket, answer = entry.ticket, entry.answer
     row: dict[str, Any] = {
         "task": ticket.task,
@@ -131,6 +137,8 @@ def _generation_row(entry: Entry) -> dict[str, Any]:
         }
     elif isinstance(answer, Choice):
         row |= {"text": canonical_json(list(answer.logprobs)), "stop_reason": "choice"}
+    if ticket.task in private:
+        row |= {name: WITHHELD for name in _TEXTS if row.get(name)}
     return row
 
 

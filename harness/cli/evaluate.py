@@ -14,6 +14,7 @@ from ..errors import UsageError
 from .output import default_out, print_json, progress, result_rows, say, suite_names, table
 
 if TYPE_CHECKING:
+    from ..records import Role
     from ..run import Run
 
 Suites = Annotated[
@@ -29,6 +30,12 @@ Dtype = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or floa
 Batch = Annotated[int | None, typer.Option("--batch-size", help="Prompts a batch.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads of torch.")]
 
+_WHO = "a checkpoint folder, or http://host:port/v1#model"
+User = Annotated[str | None, typer.Option(help=f"Who plays the customer or user: {_WHO}.")]
+Judge = Annotated[str | None, typer.Option(help=f"Who judges: {_WHO}.")]
+BaseUrl = Annotated[
+    str | None, typer.Option(help="With --backend openai: the server, http://host:port/v1.")
+]
 UnsafeExec = Annotated[
     bool,
     typer.Option(
@@ -42,11 +49,15 @@ MAX_UNSCORED = 0.01
 
 def eval_(
     checkpoint: Annotated[
-        str, typer.Argument(help="Folder with config.json and safetensors, or hub id.")
+        str,
+        typer.Argument(help="Folder with config.json and safetensors, hub id, or served model."),
     ],
     suites: Suites = None,
     out: Out = None,
     backend: Annotated[str, typer.Option(help="Engine that generates.")] = "transformers",
+    base_url: BaseUrl = None,
+    user: User = None,
+    judge: Judge = None,
     device: Device = None,
     dtype: Dtype = None,
     batch_size: Batch = None,
@@ -75,12 +86,14 @@ def eval_(
 ) -> None:
     """Evaluate a checkpoint into a Run; the same command again resumes it."""
     from ..api import evaluate
-    from ..checkpoints import open_checkpoint
+    from ..roles import known_checkpoint
     from ..sampling import Sampling
     from ..tasks import resolve
 
     allow_unsafe(unsafe_local_exec)
     names = suite_names(suites)
+    options = _with_url(base_url, backend)
+    options |= {"device": device, "dtype": dtype, "batch_size": batch_size, "threads": threads}
     sampling = Sampling(samples, _numbers(k), best_of, scorer)
     settings = {
         "max_tokens": max_tokens,
@@ -90,16 +103,17 @@ def eval_(
     }
     for task in resolve(names):
         sampling.decoded(task, settings)
-    opened = open_checkpoint(checkpoint)
-    where = out or default_out("eval", opened.path.name, opened.short, *names)
-    options = {"device": device, "dtype": dtype, "batch_size": batch_size, "threads": threads}
-    with progress(f"eval {opened.path.name}") as update:
+    opened = known_checkpoint(checkpoint, backend)
+    who = (opened.path.name, opened.short) if opened else (checkpoint,)
+    where = out or default_out("eval", *who, *names)
+    with progress(f"eval {who[0]}") as update:
         run = evaluate(
-            opened,
+            opened or checkpoint,
             names,
             where,
             backend=backend,
             options=options,
+            judges=_others(user=user, judge=judge),
             limit=limit,
             samples=sampling,
             settings=settings,
@@ -119,6 +133,7 @@ def score(
         Path | None, typer.Option(help="Problems in the suite's format, instead of its own.")
     ] = None,
     out: Out = None,
+    judge: Judge = None,
     limit: Limit = None,
     label: Annotated[str | None, typer.Option(help="How pages call this Run.")] = None,
     unsafe_local_exec: UnsafeExec = False,
@@ -131,9 +146,30 @@ def score(
     where = out or default_out("score", suite, responses.stem)
     with progress(f"score {suite}") as update:
         run = score_(
-            suite, responses, where, items=items, limit=limit, label=label, progress=update
+            suite,
+            responses,
+            where,
+            items=items,
+            judges=_others(judge=judge),
+            limit=limit,
+            label=label,
+            progress=update,
         )
     show(run, as_json=json_)
+
+
+def _with_url(url: str | None, backend: str) -> dict[str, Any]:
+    """The address, as an option of the backend that wants one."""
+    if url and backend != "openai":
+        raise UsageError(
+            f"--base-url {url} means nothing to {backend}; pass --backend openai, or leave it out."
+        )
+    return {"url": url} if url else {}
+
+
+def _others(**named: str | None) -> dict[Role, str]:
+    """Who was named for the other roles."""
+    return {role: who for role, who in named.items() if who}  # type: ignore[misc]
 
 
 def _numbers(text: str | None) -> tuple[int, ...]:
