@@ -2,7 +2,8 @@
 
 Digits stay single and punctuation carries the space before a digit, so that `13 + 5` is written
 `1 3 _+_ 5`; names in JSON are the same tokens as after a line break. The chat template is saved
-inside the tokenizer and takes system, user and assistant turns in any order. Not here: tokenizers
+inside the tokenizer and takes system, user and assistant turns in any order; functions on offer become
+a first system turn, as the pocket world writes it, and calls are JSON alone. Not here: tokenizers
 for models that already have one.
 """
 
@@ -24,6 +25,15 @@ SPECIALS = (PAD, END, "<|system|>", "<|user|>", "<|assistant|>")
 PATTERN = r" ?\p{L}+|\p{N}|(?: ?[^\s\p{L}\p{N}]+)+(?: (?=\p{N}))?|\s+(?!\S)|\s+"
 
 TEMPLATE = """\
+{#- calls: json -#}
+{%- if tools -%}
+    {{- '<|system|>Tools:' -}}
+    {%- for tool in tools -%}
+        {{- '\\n' + tool['function']['name'] -}}
+        {{- '(' + tool['function']['parameters']['properties'] | join(',') + ')' -}}
+    {%- endfor -%}
+    {{- '<|end|>' -}}
+{%- endif -%}
 {%- for message in messages -%}
     {%- if message['role'] not in ['system', 'user', 'assistant'] -%}
         {{- raise_exception('This model knows system, user and assistant turns only.') -}}

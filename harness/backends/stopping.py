@@ -17,13 +17,15 @@ SPARE_TOKENS = 8
 
 
 class Speech:
-    """Turns token ids into text. Special tokens are silent, thinking tags are not."""
+    """Turns token ids into text. Special tokens are silent, thinking tags and `spoken` ones are not."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, spoken: Sequence[str] = ()) -> None:
         self.tokenizer = tokenizer
         special = dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
         special |= {i: str(t) for i, t in tokenizer.added_tokens_decoder.items() if t.special}
-        self.silent = frozenset(i for i, token in special.items() if token not in (OPEN, CLOSE))
+        self.silent = frozenset(
+            i for i, token in special.items() if token not in (OPEN, CLOSE, *spoken)
+        )
 
     def text(self, tokens: Sequence[int]) -> str:
         """The text of these tokens, decoded together: characters that span tokens come out whole."""

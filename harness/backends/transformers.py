@@ -2,7 +2,8 @@
 
 Own decode loop over the model's forward pass, safe loading, everything that shapes an answer in
 `describe()`. The parts: loading.py, tuning.py, prompts.py, engine.py, decoding.py, choices.py,
-stopping.py, thinking.py. Not here: many GPUs, quantized kernels, servers (see the other backends).
+stopping.py, thinking.py, tool_calls.py. Not here: many GPUs, quantized kernels, servers (see the other
+backends).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from .loading import load
 from .prompts import Prompts
 from .stopping import Speech, Stops
 from .thinking import Budget, end_marker, no_thinking, opens_thinking, split_thinking
+from .tool_calls import Caller
 
 if TYPE_CHECKING:
     from .choices import Question
@@ -73,8 +75,9 @@ class TransformersBackend:
         self.checkpoint = checkpoint
         self.loaded = load(checkpoint.path, device, dtype, trust_remote_code)
         self.prompts = Prompts(self.loaded.tokenizer, str(checkpoint.path))
-        self.speech = Speech(self.loaded.tokenizer)
-        self.stops: dict[tuple[str, ...], Stops] = {}
+        self.caller = Caller(self.loaded.tokenizer, str(checkpoint.path))
+        self.speech = self.caller.plain
+        self.stops: dict[tuple[Speech, tuple[str, ...]], Stops] = {}
         marker = end_marker(self.loaded.tokenizer.chat_template)
         self.thinking_end = self.prompts.encode([marker], chat=True)[0] if marker else None
         self.notes: list[str] = []
@@ -131,7 +134,8 @@ class TransformersBackend:
         return {**self.facts, "notes": list(self.notes)}
 
     def render(self, request: Request) -> str:
-        """See `Prompts.render`."""
+        """See `Prompts.render`; functions are offered only where calls can be read (`Caller.check`)."""
+        self.caller.check(request)
         return self.prompts.render(request)
 
     def batches(self, tickets: Sequence[Ticket]) -> list[list[int]]:
@@ -239,7 +243,7 @@ class TransformersBackend:
         if not rows:
             return
         for row in decode(self.engine, rows, self.loaded.ends):
-            yield row.index, self._finished(row, time.perf_counter() - began)
+            yield row.index, self._finished(row, tickets[row.index], time.perf_counter() - began)
 
     def _tokens(self, tickets: Mapping[int, Ticket]) -> list[list[int]]:
         """Prompts in the order of `tickets`, tokenized in two calls at most."""
@@ -267,7 +271,7 @@ class TransformersBackend:
             prompt=prompt,
             limit=min(ticket.settings.max_tokens, room),
             settings=ticket.settings,
-            stops=self._stops(ticket.settings.stop),
+            stops=self._stops(ticket),
             opened=opens_thinking(ticket.rendered),
             draws=random.Random(ticket.seed),
             budget=self._budget(ticket),
@@ -281,13 +285,16 @@ class TransformersBackend:
             raise no_thinking(str(self.checkpoint.path))
         return Budget(tokens, self.thinking_end)
 
-    def _stops(self, strings: tuple[str, ...]) -> Stops:
-        return self.stops.setdefault(strings, Stops(self.speech, strings))
+    def _stops(self, ticket: Ticket) -> Stops:
+        speech, strings = self.caller.speech(ticket.request), ticket.settings.stop
+        return self.stops.setdefault((speech, strings), Stops(speech, strings))
 
-    def _finished(self, row: Row, seconds: float) -> Generation | Fault:
+    def _finished(self, row: Row, ticket: Ticket, seconds: float) -> Generation | Fault:
         if row.reason is None:
             return Fault("backend_error", row.fault)
-        thinking, text = split_thinking(self.speech.text(row.tokens)[: row.cut], row.opened)
+        said = row.stops.speech.text(row.tokens)[: row.cut]
+        thinking, answer = split_thinking(said, row.opened)
+        text, calls = self.caller.read(ticket.request, answer)
         return Generation(
             text=text,
             stop_reason=row.reason,
@@ -297,6 +304,7 @@ class TransformersBackend:
             latency_s=seconds,
             logprob=None if row.settings.greedy else row.logprob,
             thinking_closed=row.budget is not None and row.budget.spent,
+            calls=calls,
         )
 
     def _choose(self, tickets: Mapping[int, Ticket]) -> Iterator[tuple[int, Answer | Fault]]:

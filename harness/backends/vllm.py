@@ -23,6 +23,7 @@ from .loading import DTYPES, load_vocabulary
 from .prompts import Prompts
 from .stopping import Speech, Stops
 from .thinking import opens_thinking, split_thinking
+from .tool_calls import Caller
 from .vllm_engine import Asked, import_vllm, on_cpu, start
 
 #: Raised when the same request could be answered otherwise by newer code.
@@ -85,8 +86,8 @@ class VLLMBackend:
         found = load_vocabulary(checkpoint.path, trust_remote_code)
         self.ends = found.ends
         self.prompts = Prompts(found.tokenizer, str(checkpoint.path))
-        self.speech = Speech(found.tokenizer)
-        self.stops: dict[tuple[str, ...], Stops] = {}
+        self.caller = Caller(found.tokenizer, str(checkpoint.path))
+        self.stops: dict[tuple[Speech, tuple[str, ...]], Stops] = {}
         settings: dict[str, Any] = {
             "model": str(checkpoint.path),
             "dtype": "float32" if dtype == "auto" and on_cpu() else dtype,
@@ -137,7 +138,8 @@ class VLLMBackend:
         return dict(self.facts)
 
     def render(self, request: Request) -> str:
-        """See `Prompts.render`."""
+        """See `Prompts.render`; functions are offered only where calls can be read (`Caller.check`)."""
+        self.caller.check(request)
         return self.prompts.render(request)
 
     def batches(self, tickets: Sequence[Ticket]) -> list[list[int]]:
@@ -178,7 +180,7 @@ class VLLMBackend:
         if room < 1:
             return self._too_long(len(prompt))
         settings = ticket.settings
-        stops = self._stops(settings.stop)
+        stops = self._stops(ticket)
         params = self._params(
             streamed=stops is not None,
             max_tokens=min(settings.max_tokens, room),
@@ -201,10 +203,11 @@ class VLLMBackend:
             **settings,
         )
 
-    def _stops(self, strings: tuple[str, ...]) -> Stops | None:
+    def _stops(self, ticket: Ticket) -> Stops | None:
+        speech, strings = self.caller.speech(ticket.request), ticket.settings.stop
         if not any(strings):
             return None
-        return self.stops.setdefault(strings, Stops(self.speech, strings))
+        return self.stops.setdefault((speech, strings), Stops(speech, strings))
 
     def _too_long(self, tokens: int) -> Fault:
         return Fault("prompt_too_long", f"{tokens} prompt tokens, the context holds {self.context}")
@@ -215,7 +218,9 @@ class VLLMBackend:
         tokens, generated = asked.tokens, len(asked.tokens)
         if asked.cut is None and asked.finish == "stop" and tokens and tokens[-1] in self.ends:
             tokens = tokens[:-1]
-        thinking, text = split_thinking(self.speech.text(tokens)[: asked.cut], asked.opened)
+        said = self.caller.speech(ticket.request).text(tokens)[: asked.cut]
+        thinking, answer = split_thinking(said, asked.opened)
+        text, calls = self.caller.read(ticket.request, answer)
         return Generation(
             text=text,
             stop_reason="length" if asked.cut is None and asked.finish == "length" else "stop",
@@ -224,6 +229,7 @@ class VLLMBackend:
             completion_tokens=generated,
             latency_s=seconds,
             logprob=None if ticket.settings.greedy else asked.logprob,
+            calls=calls,
         )
 
     def _weighing(self, rendered: str, request: Choose, chat: bool) -> _Weighing | Fault:

@@ -6,11 +6,11 @@ foresaw counts against the model. Instruction and maths use the rules of their o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...harness.records import Score
-from ..function_calls import check_calls, json_calls
+from ..function_calls import Call, check_calls, json_calls
 
 #: Openings by which a refusal is known.
 REFUSALS = ("sorry", "i'm sorry", "i cannot", "i can't", "no.", "no,")
@@ -22,8 +22,22 @@ BRIEF = 24
 
 
 def tool_score(text: str, functions: list[dict[str, Any]], gold: Mapping[str, Any] | None) -> Score:
-    """BFCL's single-call check; where no tool fits, any text without a call is right."""
-    calls = json_calls(text.strip())
+    """`call_score` of the calls in a JSON answer."""
+    return call_score(json_calls(text.strip()), functions, gold, text.strip())
+
+
+def call_score(
+    calls: Sequence[Call] | None,
+    functions: list[dict[str, Any]],
+    gold: Mapping[str, Any] | None,
+    said: str,
+) -> Score:
+    """BFCL's single-call check; where no tool fits, any answer without a call is right.
+
+    Args:
+        calls: None where the answer is no call.
+        said: the answer, to be shown.
+    """
     if gold is None:
         return Score(1.0) if not calls else Score(0.0, "called_without_need")
     if calls is None:
@@ -31,7 +45,7 @@ def tool_score(text: str, functions: list[dict[str, Any]], gold: Mapping[str, An
     name, accepted = next(iter(gold.items()))
     function = next(f for f in functions if f["name"] == name)
     found = check_calls(calls, function, accepted, offered=len(functions))
-    return Score(float(found.valid), found.error, extracted=text.strip())
+    return Score(float(found.valid), found.error, extracted=said)
 
 
 def chat_score(text: str, target: Mapping[str, str]) -> Score:

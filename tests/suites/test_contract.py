@@ -27,6 +27,7 @@ GOLDEN = Path(__file__).with_name("prompts.json")
 #: Tasks whose items have no one right text, and why.
 NO_REFERENCE = {
     "bfcl-native": "calls, no text",
+    "pocket/tools-native": "calls, no text",
     "ifeval": "constraints, no gold text",
     "ifeval-nopunkt": "constraints, no gold text",
     "smoke/ifeval": "constraints, no gold text",
