@@ -141,11 +141,11 @@ def accuracy(scores: Mapping[str, Sequence[Score]]) -> dict[str, float]:
     for own in scores.values():
         mean = sum(score.value or 0.0 for score in own) / len(own)
         values[own[0].detail["category"]].append(mean)
-    return figures(values)
+    return figures(dict(values))
 
 
 SETTINGS = GenerationSettings(max_tokens=1024)
-VERIFIED = "against 15,019 verdicts and 348 read answers of bfcl_eval's checker @ 6ea57973"
+VERIFIED = "against 5,937 verdicts and 124 decoded answers of bfcl_eval's checker @ 6ea57973"
 
 
 def card(how: str, verified: str = VERIFIED) -> Card:

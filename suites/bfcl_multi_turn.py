@@ -215,7 +215,7 @@ def _detail(sample: Sample, turns: Sequence[Sequence[Sequence[str]]]) -> dict[st
 
 
 _CARD = replace(
-    card("", "against 800 gold conversations and 6,244 verdicts of bfcl_eval @ 6ea57973"),
+    card("", "against 330 gold conversations and 2,566 verdicts of bfcl_eval @ 6ea57973"),
     measures="Working on simulated APIs over several turns, by their state and answers.",
     not_measures=(
         "Whether needless calls were made, or calls in a turn that should have none; published figures "

@@ -210,6 +210,12 @@ def test_figures_weigh_as_v4_does_and_leave_out_what_lacks_a_part() -> None:
     assert "non_live" not in figures({"irrelevance": [1.0]})
 
 
+def test_a_part_of_the_categories_gives_no_figure_of_the_whole() -> None:
+    few = {name: [Score(1.0, detail={"category": name})] for name in ("live_simple", "irrelevance")}
+    found = tasks.get("bfcl-native").aggregate(few)
+    assert found == {"category/live_simple": 1.0, "category/irrelevance": 1.0}
+
+
 def test_without_data_the_missing_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WATERBED_DATA", raising=False)
     with pytest.raises(UsageError, match=r"WATERBED_DATA is not set.*bfcl_v4/BFCL_v4_multiple"):
