@@ -1,4 +1,4 @@
-"""The training loop of pre-training, from nothing or continued: next-token loss on what the model says.
+"""The training loop of pre-training, distillation and healing: next-token loss on what the model says.
 
 Muon (Jordan et al. 2024) for the matrices inside the model, AdamW (Loshchilov & Hutter 2019) for
 embeddings and norms; linear warm-up, then a cosine down to one twentieth; gradients clipped at norm
@@ -13,7 +13,7 @@ import copy
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,8 @@ WARMUP, FLOOR, CLIP = 0.05, 0.05, 1.0
 EVERY = 10
 #: Steps that a dry run times.
 _MEASURED = 3
+#: Of a model on a batch.
+Loss = Callable[[Any, Sequence[Example]], "torch.Tensor"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +79,16 @@ def fit(
     *,
     stage: str,
     identity: Any,
+    loss: Loss | None = None,
+    constrain: Callable[[int, int], None] | None = None,
 ) -> None:
     """Train `model` in place, telling `context` of every step; goes on from the state a kill left.
 
     Args:
         identity: whatever the weights follow from besides the context.
+        loss: what is minimised; None means `answer_loss`.
+        constrain: called with (steps done, steps in all) before the first step and after each one; may
+            change the weights, by nothing but the weights and the step.
 
     Raises:
         UsageError: the loss is no longer finite.
@@ -96,27 +103,34 @@ def fit(
     state = context.begin([stage, identity]) / "state.pt"
     begin = _restored(state, model, optimizer)
     context.rewind(begin - 1)
+    constrained = constrain or _free
+    constrained(begin, len(plan))
     model.train()
     for step in range(begin, len(plan)):
         share = schedule(step, len(plan))
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * share
-        loss = answer_loss(model, plan[step])
-        if not math.isfinite(loss.item()):
+        cost = (loss or answer_loss)(model, plan[step])
+        if not math.isfinite(cost.item()):
             raise UsageError(
-                f"Stage '{stage}': the loss is {loss.item()} at step {step}; lower muon_lr "
+                f"Stage '{stage}': the loss is {cost.item()} at step {step}; lower muon_lr "
                 f"({steps.muon_lr:g}) and adamw_lr ({steps.adamw_lr:g})."
             )
-        loss.backward()  # type: ignore[no-untyped-call]
+        cost.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        constrained(step + 1, len(plan))
         if step % EVERY == 0 or step + 1 == len(plan):
-            context.metric(step, loss=loss.item(), grad_norm=float(norm), lr=steps.muon_lr * share)
+            context.metric(step, loss=cost.item(), grad_norm=float(norm), lr=steps.muon_lr * share)
         if (step + 1) % steps.save_every == 0:
             _save(state, step + 1, model, optimizer)
         context.progress(stage, step + 1, len(plan))
     model.eval()
+
+
+def _free(_done: int, _steps: int) -> None:
+    """Weights may be anything."""
 
 
 def planned(examples: Sequence[Example], steps: Steps, seed: str) -> list[list[Example]]:
@@ -126,7 +140,12 @@ def planned(examples: Sequence[Example], steps: Steps, seed: str) -> list[list[E
 
 
 def plan_fit(
-    model: Any, examples: Sequence[Example], steps: Steps, context: StageContext, stage: str
+    model: Any,
+    examples: Sequence[Example],
+    steps: Steps,
+    context: StageContext,
+    stage: str,
+    loss: Loss | None = None,
 ) -> StagePlan:
     """What `fit` would take; the time is that of a few steps on a copy of the model, times all steps."""
     plan = planned(examples, steps, f"{stage}/{context.seed}")
@@ -135,7 +154,7 @@ def plan_fit(
         trial = copy.deepcopy(model).train()
         began = time.monotonic()
         for batch in plan[:_MEASURED]:
-            answer_loss(trial, batch).backward()  # type: ignore[no-untyped-call]
+            (loss or answer_loss)(trial, batch).backward()  # type: ignore[no-untyped-call]
         seconds = (time.monotonic() - began) / min(_MEASURED, len(plan)) * len(plan)
     return StagePlan(
         stage=stage,
@@ -174,20 +193,33 @@ def _restored(file: Path, model: Any, optimizer: torch.optim.Optimizer) -> int:
 def answer_loss(model: Any, batch: Sequence[Example]) -> torch.Tensor:
     """Mean cross-entropy (nats) of the tokens the model says.
 
+    Hidden states are selected before the output layer, which then runs on the answer's tokens only; for
+    models whose logits are exactly that layer's output. In names, b is the batch, t a token, d the
+    width, n an answer token, v the vocabulary.
+    """
+    import torch
+
+    tokens_bt, said_bt, targets_n = padded(batch, model.device)
+    hidden_btd = model.base_model(input_ids=tokens_bt, use_cache=False).last_hidden_state
+    logits_nv = model.get_output_embeddings()(hidden_btd[said_bt])
+    return torch.nn.functional.cross_entropy(logits_nv.float(), targets_n)
+
+
+def padded(
+    batch: Sequence[Example], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Inputs [b, t], the places before a token the model says [b, t], and those tokens [n].
+
     Rows are padded on the right and the padding is not masked: in a causal model it cannot reach the
-    tokens before it. Hidden states are selected before the output layer, which then runs on the
-    answer's tokens only; for models whose logits are exactly that layer's output. In names, b is the
-    batch, t a token, d the width, n an answer token, v the vocabulary.
+    tokens before it.
     """
     import torch
 
     width = max(len(e.tokens) for e in batch)
     tokens_bt = torch.tensor([[*e.tokens, *[0] * (width - len(e.tokens))] for e in batch])
-    said_bt = torch.tensor([[*e.said, *[False] * (width - len(e.said))] for e in batch])
-    tokens_bt, said_bt = tokens_bt.to(model.device), said_bt[:, 1:].to(model.device)
-    hidden_btd = model.base_model(input_ids=tokens_bt[:, :-1], use_cache=False).last_hidden_state
-    logits_nv = model.get_output_embeddings()(hidden_btd[said_bt])
-    return torch.nn.functional.cross_entropy(logits_nv.float(), tokens_bt[:, 1:][said_bt])
+    said_bt = torch.tensor([[*e.said, *[False] * (width - len(e.said))] for e in batch])[:, 1:]
+    tokens_bt, said_bt = tokens_bt.to(device), said_bt.to(device)
+    return tokens_bt[:, :-1], said_bt, tokens_bt[:, 1:][said_bt]
 
 
 def schedule(step: int, steps: int) -> float:
