@@ -101,13 +101,12 @@ class Guard:
 
 
 def watch(sketches: Sequence[Sequence[int]], found: Iterable[Sequence[str]]) -> Guard:
-    """Put the sketches and signs of all answers together; one of each an answer."""
-    counted = [names for names in found if names]
-    columns = zip(*sketches, strict=True)
-    top = [Counter(column).most_common(1)[0][1] for column in columns]
-    alike = sum(top) / (len(top) * len(sketches)) if top else 0.0
+    """Put the sketches and signs of all answers together; an empty answer has no sketch and wins nothing."""
+    counted, said = [names for names in found if names], [own for own in sketches if own]
+    top = [Counter(column).most_common(1)[0][1] for column in zip(*said, strict=True)]
+    alike = sum(top) / (len(top) * len(said)) if top else 0.0
     each = Counter(name for names in counted for name in names)
-    return Guard(len(sketches), alike, len(counted), dict(sorted(each.items())))
+    return Guard(len(said), alike, len(counted), dict(sorted(each.items())))
 
 
 def guard(answers: Sequence[str], template: Iterable[str] = ()) -> Guard:

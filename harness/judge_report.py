@@ -65,10 +65,13 @@ def troubles(
 ) -> dict[str, tuple[str, ...]]:
     """Why the figures of a Run's judged tasks cannot be believed, sentences by task.
 
+    A task that measures the judge on labels (`calibrates`) speaks for every other.
+
     Raises:
         DataError: the evidence about the judge is damaged.
     """
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
+    shared: tuple[str, ...] = ()
     for task, about in (manifest.get("judging") or {}).items():
         metric = manifest["tasks"][task]["metrics"][0]["name"]
         rows = scores[(scores["task"] == task) & (scores["metric"] == metric)]
@@ -82,7 +85,9 @@ def troubles(
                 "evaluation again."
             ) from error
         found[task] = tuple(_sentences(task, side, reliability, watched))
-    return found
+        if about.get("calibrates"):
+            shared += found[task]
+    return {task: tuple(dict.fromkeys((*own, *shared))) for task, own in found.items()}
 
 
 def _sentences(task: str, side: str, judge: Reliability, watched: Guard) -> Iterator[str]:

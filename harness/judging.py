@@ -250,7 +250,11 @@ def looks(answer: str, other: str | None = None, template: Iterable[str] = ()) -
         other: what it was compared with.
         template: lines of the judge's prompts (see `markers`).
     """
-    seen: dict[str, Any] = {"sketch": sketch(answer), "signs": signs(answer, template)}
+    empty = not answer.strip()
+    seen: dict[str, Any] = {
+        "sketch": [] if empty else sketch(answer),
+        "signs": signs(answer, template),
+    }
     if other is not None:
         seen["style"] = [round(d, 6) for d in difference(style(answer), style(other))]
     return seen

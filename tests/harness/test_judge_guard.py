@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waterbed.harness.folders import data_root
-from waterbed.harness.judge_guard import guard, signs, sketch
+from waterbed.harness.judge_guard import guard, signs, sketch, watch
 
 SAID = "Take the second road on the left, and ask at the mill for the way to the old bridge."
 
@@ -114,3 +114,8 @@ def test_no_answers_are_no_problem() -> None:
 def test_any_text_has_a_sketch_of_the_same_length(text: str) -> None:
     assert len(sketch(text)) == 16
     assert sketch(text) == sketch(text.upper().lower()) or text.upper().lower() != text.lower()
+
+
+def test_empty_answers_lose_by_themselves_and_are_no_trick() -> None:
+    found = watch([[], [], [], sketch(SAID)], [[], [], [], []])
+    assert (found.answers, found.alike, found.problems) == (1, 1.0, ())
