@@ -10,9 +10,11 @@ killed, and the next request starts another. `python -m waterbed.suites.bfcl_wor
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import selectors
+import signal
 import subprocess
 import sys
 import threading
@@ -185,12 +187,14 @@ def serve() -> None:
     answers, played = os.fdopen(os.dup(1), "wb"), _Played()
     os.dup2(2, 1)  # a simulator that prints must not break the line
     for line in sys.stdin.buffer:
+        signal.alarm(math.ceil(LIMIT_S) + 1)  # nobody else stops a call whose parent was killed
         try:
             reply = _answered(json.loads(line), played)
         except Exception as error:  # the parent tells what failed
             reply = {"failed": f"{type(error).__name__}: {error}"[:500]}
         answers.write(json.dumps(reply).encode() + b"\n")
         answers.flush()
+        signal.alarm(0)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -258,6 +259,15 @@ def test_a_simulator_that_hangs_is_stopped_and_the_next_request_is_answered(
         simulators.play(MATHS, [["power(base=10, exponent=1000000000000)"]])
     assert time.monotonic() - began < 10
     assert simulators.play(MATHS, [["mean(numbers=[1])"]]) == ['{"result": 1.0}']
+
+
+def test_a_child_that_hangs_ends_although_its_parent_was_killed(conversations: Task) -> None:
+    request = {"play": asdict(MATHS), "steps": [["power(base=10, exponent=1000000000000)"]]}
+    child = subprocess.Popen(
+        [sys.executable, "-m", bfcl_worker.__name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    child.communicate(json.dumps(request).encode() + b"\n", timeout=30)
+    assert child.returncode == -signal.SIGALRM
 
 
 def test_what_was_played_before_counts_after_a_restart(simulators: Simulators) -> None:
