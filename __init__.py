@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from .harness.backends.fake import FakeBackend as FakeBackend
     from .harness.checkpoints import Checkpoint as Checkpoint
     from .harness.datasets import dataset as dataset
+    from .harness.loop import loop as loop
     from .harness.policy import Policy as Policy
+    from .harness.recipe import Recipe as Recipe
     from .harness.records import Generate as Generate
     from .harness.records import Generation as Generation
     from .harness.records import GenerationSettings as GenerationSettings
@@ -35,8 +37,10 @@ _PUBLIC = {
     "evaluate": "harness.api",
     "score": "harness.api",
     "gate": "harness.api",
+    "loop": "harness.loop",
     "FakeBackend": "harness.backends.fake",
     "Policy": "harness.policy",
+    "Recipe": "harness.recipe",
     "Verdict": "harness.verdict",
     "Checkpoint": "harness.checkpoints",
     "task": "harness.tasks",

@@ -66,6 +66,12 @@ class StageContext:
         return self.out.with_name(self.out.name + ".work")
 
     @property
+    def kept(self) -> Path:
+        """Where a stage may keep complete earlier checkpoints (`step-100` ...), beside the checkpoint
+        folder; a loop's repair looks there."""
+        return self.out.with_name(self.out.name + ".kept")
+
+    @property
     def metrics_path(self) -> Path:
         """JSONL of training metrics, one object a line, beside the checkpoint folder."""
         return self.out.with_name(self.out.name + ".metrics.jsonl")

@@ -15,8 +15,9 @@ from typing import Any, get_type_hints
 
 import yaml
 from pydantic import ValidationError, create_model, model_validator
+from pydantic_core import ErrorDetails
 
-from .config import Config, load_config
+from .config import Config, Loc, load_config
 from .errors import UnknownName, UsageError
 
 
@@ -29,14 +30,35 @@ def from_settings(config: type[Any], settings: Mapping[str, Any], stage: str) ->
     try:
         return _instance(config, _model(config).model_validate(dict(settings)))
     except ValidationError as error:
-        detail = error.errors(include_url=False, include_context=False)[0]
-        key = ".".join(map(str, detail["loc"]))
-        if detail["type"] == "extra_forbidden":
-            known = [field.name for field in dataclasses.fields(config)]
-            raise UnknownName.of(f"setting of stage '{stage}'", key, known) from error
-        text = detail["msg"].removeprefix("Value error, ")
-        seen = f"'{key}': {text} (got {detail['input']!r})" if key else text
-        raise UsageError(f"Stage '{stage}': {seen}.") from error
+        raise _refusals(error, config, stage)[0][1] from error
+
+
+def problems(
+    config: type[Any], settings: Mapping[str, Any], stage: str
+) -> list[tuple[Loc, UsageError]]:
+    """Everything that `from_settings` refuses, each with its key."""
+    try:
+        _instance(config, _model(config).model_validate(dict(settings)))
+    except ValidationError as error:
+        return _refusals(error, config, stage)
+    return []
+
+
+def _refusals(
+    error: ValidationError, config: type[Any], stage: str
+) -> list[tuple[Loc, UsageError]]:
+    details = error.errors(include_url=False, include_context=False)
+    return [(detail["loc"], _refusal(detail, config, stage)) for detail in details]
+
+
+def _refusal(detail: ErrorDetails, config: type[Any], stage: str) -> UsageError:
+    key = ".".join(map(str, detail["loc"]))
+    if detail["type"] == "extra_forbidden":
+        known = [field.name for field in dataclasses.fields(config)]
+        return UnknownName.of(f"setting of stage '{stage}'", key, known)
+    text = detail["msg"].removeprefix("Value error, ")
+    seen = f"'{key}': {text} (got {detail['input']!r})" if key else text
+    return UsageError(f"Stage '{stage}': {seen}.")
 
 
 def from_yaml(config: type[Any], path: str | Path) -> Any:

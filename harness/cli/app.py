@@ -24,6 +24,7 @@ from . import (
     gate,
     init,
     listing,
+    loop,
     noise,
     plan,
     ratings,
@@ -47,6 +48,7 @@ app.command("eval")(evaluate.eval_)
 app.command("score")(evaluate.score)
 app.command("noise")(noise.noise)
 app.command("gate")(gate.gate)
+app.command("loop")(loop.loop)
 app.command("contamination")(contamination.contamination)
 app.command("constitution")(constitution.constitution)
 app.command("ratings")(ratings.ratings)

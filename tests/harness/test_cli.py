@@ -68,6 +68,7 @@ def test_commands_that_are_not_built_do_not_appear() -> None:
         "gate",
         "init",
         "list",
+        "loop",
         "noise",
         "plan",
         "ratings",

@@ -1,0 +1,294 @@
+"""How a loop judges an attempt: evaluated under its gate, then held against the anchor.
+
+The candidate is first asked only as many items as its gate needs (gate_live.py); red there ends it. One
+that is not red is asked the rest, since the next stage is compared with it, and where the anchor is
+another checkpoint than the previous one, the gate is decided again on all items with both. Two
+decisions share one error rate: each gets half of `alpha_fail`. A try that was chosen because an
+earlier one failed is confirmed on the reserve. Not here: what is tried (loop_repair.py), what follows
+(loop.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .checkpoints import Checkpoint
+from .comparability import Manifest
+from .loop_records import OUTCOMES, Judged, Node
+from .policy import Policy
+from .recipe import REST, Recipe, StageStep
+from .run import Run
+from .tasks import resolve
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .verdict import Verdict
+
+Watching = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+#: Told of each verdict with both Runs and the folder for what is made of it.
+Show = Callable[["Verdict", Run, Run, Path], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Evaluates and gates the attempts of one loop."""
+
+    recipe: Recipe
+    out: Path
+    say: Callable[[str], None]
+    watching: Watching
+    show: Show | None = None
+    """Writes pages."""
+
+    def whole(
+        self,
+        checkpoint: Checkpoint,
+        name: str,
+        suites: Sequence[str] | None = None,
+        *,
+        everything: bool = False,
+    ) -> Run:
+        """A complete Run, taken up where one was begun.
+
+        Args:
+            suites: instead of the recipe's.
+            everything: also the items beyond the recipe's limit.
+        """
+        from .api import evaluate
+
+        with self.watching(f"evaluate {name}") as update:
+            return evaluate(
+                checkpoint,
+                suites or self.recipe.suites,
+                self.out / "runs" / name,
+                options=self._options(),
+                limit=None if everything or suites else self.recipe.limit,
+                seed=self.recipe.seed,
+                label=name,
+                progress=update,
+            )
+
+    def judge(
+        self,
+        attempt: str,
+        checkpoint: Checkpoint,
+        previous: Node,
+        anchor: Node,
+        step: StageStep,
+        rules: Policy,
+    ) -> Judged:
+        """Evaluate and gate one attempt.
+
+        Args:
+            rules: the policy, with the level that this try has (see `levels`).
+
+        Raises:
+            UsageError, DataError, InstrumentError: see errors.py; what was answered is kept.
+        """
+        from .gate import gate_runs
+
+        apart = anchor.attempt != previous.attempt
+        if apart:
+            rules = rules.model_copy(update={"alpha_fail": rules.alpha_fail / 2})
+        run = self._live(attempt, checkpoint, previous, step, rules)
+        suites, read = self.recipe.suites, _items(run)
+        verdict = gate_runs(previous.run, run, rules, step.target, suites)
+        early = verdict.early is not None and verdict.early.items_read < verdict.early.items_planned
+        if verdict.exit_code == 0 or (apart and verdict.exit_code == 3):
+            run = self.whole(checkpoint, attempt)
+        decided_late = apart and run.status == "complete" and verdict.exit_code in (0, 3)
+        if decided_late:
+            verdict = gate_runs(previous.run, run, rules, step.target, suites, anchor=anchor.run)
+        file = self._save(verdict, previous.run, run, attempt)
+        return _judged(
+            attempt,
+            verdict,
+            checkpoint=str(checkpoint.path),
+            run=str(run.path),
+            verdict=str(file),
+            items=_items(run) if decided_late else read,
+            early=early and not decided_late,
+            anchored=decided_late,
+            rules=rules,
+        )
+
+    def confirm(
+        self,
+        attempt: str,
+        checkpoint: Checkpoint,
+        previous: Node,
+        step: StageStep,
+        rules: Policy,
+        *,
+        before: int,
+    ) -> Judged | None:
+        """The same gate on items that no decision has seen; None where there are none.
+
+        Args:
+            before: confirmations of this stage that read the reserve already; they share the level.
+        """
+        from .gate import gate_runs
+
+        if not self.recipe.reserve:
+            return None
+        old, new = self._reserved(attempt, checkpoint, previous)
+        if not old.manifest["tasks"]:
+            return None
+        known = {entry["domain"] for entry in old.manifest["tasks"].values()}
+        target = step.target if step.target and step.target.split("/")[0] in known else None
+        changed = {"alpha_pass": rules.alpha_pass / (before + 1), "require": (), "limit": None}
+        rules = rules.model_copy(update=changed)
+        verdict = gate_runs(old, new, rules, target)
+        file = self.out / "gates" / f"{attempt}-reserve" / "verdict.json"
+        verdict.save(file)
+        return _judged(
+            attempt,
+            verdict,
+            checkpoint=str(checkpoint.path),
+            run=str(new.path),
+            verdict=str(file),
+            items=_items(new),
+            rules=rules,
+        )
+
+    def _live(
+        self, attempt: str, checkpoint: Checkpoint, previous: Node, step: StageStep, rules: Policy
+    ) -> Run:
+        from .gate_live import evaluate_live
+
+        with self.watching(f"evaluate {attempt}") as update:
+            return evaluate_live(
+                previous.run,
+                checkpoint,
+                rules,
+                self.recipe.suites,
+                self.out / "runs" / attempt,
+                target=step.target,
+                options=self._options(),
+                limit=self.recipe.limit,
+                progress=update,
+                note=self.say,
+            )
+
+    def _reserved(
+        self, attempt: str, checkpoint: Checkpoint, previous: Node
+    ) -> tuple[Run | Rest, Run | Rest]:
+        """Both sides on the reserve."""
+        sides = [(previous.checkpoint, previous.attempt), (checkpoint, attempt)]
+        reserve = self.recipe.reserve
+        if isinstance(reserve, tuple):
+            runs = [self.whole(c, f"{n}-reserve", reserve) for c, n in sides]
+            return runs[0], runs[1]
+        whole = [self.whole(c, f"{n}-reserve", everything=True) for c, n in sides]
+        read = previous.run.scores()[["task", "sample_id"]]
+        seen = frozenset(zip(read["task"], read["sample_id"], strict=True))
+        return Rest(whole[0], seen), Rest(whole[1], seen)
+
+    def _save(self, verdict: Verdict, old: Run, new: Run, attempt: str) -> Path:
+        folder = self.out / "gates" / attempt
+        verdict.save(folder / "verdict.json")
+        if self.show:
+            self.show(verdict, old, new, folder)
+        return folder / "verdict.json"
+
+    def _options(self) -> dict[str, Any]:
+        recipe = self.recipe
+        return {
+            "device": recipe.device,
+            "threads": recipe.threads,
+            "batch_size": recipe.batch_size,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A Run without the items that a decision has read."""
+
+    run: Run
+    seen: frozenset[tuple[str, str]]
+    """(task, sample id)."""
+
+    @property
+    def path(self) -> Path:
+        return self.run.path
+
+    @property
+    def label(self) -> str:
+        return self.run.label
+
+    @property
+    def status(self) -> str:
+        return self.run.status
+
+    @property
+    def manifest(self) -> Manifest:
+        """With the items that are left, and only the tasks that have some."""
+        entries = {}
+        for name, entry in self.run.manifest["tasks"].items():
+            left = int(entry["items"]) - sum(task == name for task, _ in self.seen)
+            if left > 0:
+                entries[name] = {**entry, "items": left, "items_in_full": left}
+        return {**self.run.manifest, "tasks": entries}
+
+    def scores(self) -> pd.DataFrame:
+        """See `Run.scores`."""
+        return self._left(self.run.scores())
+
+    def generations(self) -> pd.DataFrame:
+        """See `Run.generations`."""
+        return self._left(self.run.generations())
+
+    def _left(self, table: pd.DataFrame) -> pd.DataFrame:
+        places = zip(table["task"], table["sample_id"], strict=True)
+        return table[[place not in self.seen for place in places]]
+
+
+def levels(rules: Policy, number: int, tries: int, *, reserve: bool) -> Policy:
+    """The policy of one try.
+
+    To take the first of several tries that is green is a choice among them. Where no reserve confirms
+    it, each later try gets its share of `alpha_pass`; `alpha_fail` stays, or harm would be let through.
+
+    Args:
+        number: of the try, from 1.
+        tries: how many the recipe allows at this stage, fixed before the first.
+    """
+    if number == 1 or reserve:
+        return rules
+    return rules.model_copy(update={"alpha_pass": rules.alpha_pass / tries})
+
+
+def has_reserve(recipe: Recipe) -> bool:
+    """Whether any item is left to confirm with."""
+    if recipe.reserve == REST:
+        return any(len(task.items) > (recipe.limit or 0) for task in resolve(recipe.suites))
+    return bool(recipe.reserve)
+
+
+def _items(run: Any) -> int:
+    """Items with a score row."""
+    table = run.scores()
+    return len(set(zip(table["task"], table["sample_id"], strict=True)))
+
+
+def _judged(attempt: str, found: Verdict, *, rules: Policy, **known: Any) -> Judged:
+    kept = found.anchor.domain_list if found.anchor else ()
+    lost = [d.domain for d in (*found.domain_list, *kept) if d.badge == "fail"]
+    deltas: Mapping[str, float | None] = {d.id: d.delta for d in found.domain_list}
+    return Judged(
+        attempt=attempt,
+        outcome=OUTCOMES[found.exit_code],
+        exit_code=found.exit_code,
+        headline=found.headline,
+        sentence=found.sentence,
+        lost=tuple(dict.fromkeys(lost)),
+        deltas=deltas,
+        alpha_pass=rules.alpha_pass,
+        alpha_fail=rules.alpha_fail,
+        **known,
+    )
