@@ -2,7 +2,8 @@
 
 Tokens come from the stored answers, answer by answer; time from that Run's wall clock over all its
 tokens, so it holds for the same machine, engine and batch size only. What was not measured is None,
-never 0: recorded answers have no tokens, answers from the cache took no time.
+never 0: recorded answers have no tokens, answers from the cache took no time. Money is counted only where
+a backend was told its prices.
 """
 
 from __future__ import annotations
@@ -11,8 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .records import Generation
+
 if TYPE_CHECKING:
+    from .backends.base import Backend
+    from .journal import Entry
+    from .records import Role, Score
     from .run import Run
+    from .runner import ScoreKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,46 @@ def seconds_per_solved(run: Run) -> dict[str, dict[str, float]]:
         scale = rate * (1 + cost.get("prompt_tokens", 0) / completion) if completion else 0.0
         found[task] = {name: scale * tokens for name, tokens in spent.items() if tokens}
     return found
+
+
+def money(
+    entries: Iterable[Entry],
+    scores: Mapping[ScoreKey, Score],
+    backends: Mapping[Role, Backend],
+) -> dict[str, Any]:
+    """What the answers cost by their token counts, in the currency of the prices; empty without prices.
+
+    In all, by role, by task and per solved item. `uncounted` answers, whose tokens the server did not
+    tell, cost something that is not in here; so do tries that failed. Cached answers cost nothing.
+    """
+    prices = {role: backend.describe().get("prices") for role, backend in backends.items()}
+    by_role: dict[str, float] = {role: 0.0 for role, price in prices.items() if price}
+    if not by_role:
+        return {}
+    by_task: dict[str, float] = {}
+    uncounted = 0
+    for entry in entries:
+        price = prices.get(entry.role)
+        if not price or entry.cached:
+            continue
+        said = entry.answer
+        if not isinstance(said, Generation) or not said.prompt_tokens + said.completion_tokens:
+            uncounted += 1
+            continue
+        cost = (
+            said.prompt_tokens * price["prompt"] + said.completion_tokens * price["completion"]
+        ) / 1e6
+        by_role[entry.role] += cost
+        by_task[entry.ticket.task] = by_task.get(entry.ticket.task, 0.0) + cost
+    solved = {(task, sample) for (task, sample, _), s in scores.items() if s.value == 1.0}
+    count = {task: sum(t == task for t, _ in solved) for task in by_task}
+    return {
+        "total": sum(by_role.values()),
+        "by_role": by_role,
+        "by_task": by_task,
+        "per_solved": {t: by_task[t] / n if n else None for t, n in count.items()},
+        "uncounted": uncounted,
+    }
 
 
 def _scaled(run: Run, cost: TaskCost, spent: Any, rate: float | None) -> TaskCost:

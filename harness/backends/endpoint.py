@@ -47,8 +47,8 @@ _TOO_LONG = re.compile(
 class Limiter:
     """How many requests may be under way; threads wait for a slot.
 
-    Twice as many a round until the first complaint. From then on each round of answers counts: without a
-    complaint it adds a sixteenth of the most, with some it takes away half their share.
+    Twice as many a round until the first complaint. From then on each round of answers takes away half
+    the share of complaints in it, and adds a sixteenth of the most where anything went well.
     """
 
     def __init__(self, most: int) -> None:
@@ -93,10 +93,10 @@ class Limiter:
         """At the end of a round, allow more or less. A burst in which nothing works halves once."""
         seen = self.good + self.bad
         if seen >= int(self.allowed):
-            if not self.bad:
-                self.allowed = min(self.most, self.allowed + max(1.0, self.most / 16))
-            elif self.good or not self.nothing_worked:
-                self.allowed = max(1.0, self.allowed * (1 - self.bad / seen / 2))
+            if self.good or not self.nothing_worked:
+                kept = self.allowed * (1 - self.bad / seen / 2)
+                more = max(1.0, self.most / 16) if self.good else 0.0
+                self.allowed = min(self.most, max(1.0, kept + more))
             self.nothing_worked = not self.good
             self.good = self.bad = 0
         self.changed.notify_all()

@@ -3,8 +3,8 @@
 Chats go to `/chat/completions`, raw text to `/completions`. Alternatives (`Choose`) need a server that
 gives log-probabilities: of the prompt's own tokens (`echo`), for chats also `/tokenize` to learn what
 the template makes of them (vLLM has both); elsewhere those of the first answered token, where every
-alternative must begin with a token of its own among the likeliest. Retries and the number of requests under way are endpoint.py's. Not here: starting a server, and what a request
-costs in money (prices change; tokens are recorded).
+alternative must begin with a token of its own among the likeliest. Retries and the number of requests
+under way are endpoint.py's. Not here: starting a server; prices of tokens, which the user tells.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class OpenAIBackend:
         concurrency: requests under way at most; the server may bear fewer and is then given fewer.
         timeout_s, deadline_s: longest wait for one try, and for a request with all its tries.
         token_field: `max_completion_tokens` for models that refuse `max_tokens`.
+        prompt_price, completion_price: of a million tokens, in your currency; both or neither. With them
+            run.json says what the answers cost.
         body: further fields of every request, for example `{"chat_template_kwargs": {...}}`.
 
     Raises:
@@ -70,12 +72,20 @@ class OpenAIBackend:
         timeout_s: float = 600.0,
         deadline_s: float = 1800.0,
         token_field: str = "max_tokens",
+        prompt_price: float | None = None,
+        completion_price: float | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> None:
         if concurrency < 1:
             raise UsageError(f"concurrency must be at least 1, got {concurrency}.")
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise UsageError(f"'{url}' is no address; pass one such as http://127.0.0.1:8000/v1.")
+        prices = {"prompt": prompt_price, "completion": completion_price}
+        if (prompt_price is None) != (completion_price is None) or min(
+            prompt_price or 0.0, completion_price or 0.0
+        ) < 0:
+            raise UsageError(f"Prices of tokens come in pairs and are not negative, got {prices}.")
+        self.prices = None if prompt_price is None else prices
         self.parallel = concurrency
         self.token_field = token_field
         self.body = dict(body or {})
@@ -132,6 +142,7 @@ class OpenAIBackend:
             "context": self.served.get("max_model_len"),
             "concurrency": self.parallel,
             "body": self.body,
+            **({"prices": self.prices} if self.prices else {}),
         }
 
     def render(self, request: Request) -> str:

@@ -16,7 +16,7 @@ def doctor(
     json_: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Say what works here: devices, packages, data, caches."""
-    checks = [*_machine(), *_packages(), *_sandbox(), *_data(), *_caches()]
+    checks = [*_machine(), *_packages(), *_vllm(), *_sandbox(), *_data(), *_caches()]
     if json_:
         print_json(checks)
     else:
@@ -41,6 +41,18 @@ def _machine() -> list[dict[str, str]]:
 
 def _packages() -> list[dict[str, str]]:
     return [_row(name, found) for name, found in package_versions().items()]
+
+
+def _vllm() -> list[dict[str, str]]:
+    """Whether vLLM loads, and what it was built for; no engine is started."""
+    from ..backends.vllm_engine import import_vllm, on_cpu
+    from ..errors import BackendError
+
+    try:
+        import_vllm()
+        return [_row("backend vllm", f"loads, for {'CPUs' if on_cpu() else 'GPUs'}")]
+    except BackendError as error:
+        return [_row("backend vllm", f"not usable: {error}")]
 
 
 def _sandbox() -> list[dict[str, str]]:
