@@ -1,0 +1,200 @@
+"""GRPO, RLOO and REINFORCE: advantages and losses equal values by hand, and the stages do what they say."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import pytest
+
+from waterbed.harness.checkpoints import Checkpoint
+from waterbed.harness.errors import UsageError
+from waterbed.harness.stage import StageContext, stages
+from waterbed.trainers.policy_gradient import batch_advantages
+
+SETTINGS: dict[str, Any] = {
+    "data": {"pocket/instruction-two@train": 16},
+    "sampled": {"n": 4, "max_tokens": 24},
+    "batch_size": 16,
+    "save_every": 1,
+}
+REWARDS: list[float | None] = [1.0, 0.0, 0.25, None, 0.5, 0.5, 0.5, 0.5]
+
+
+def grpo_advantages(group: Sequence[float | None]) -> list[float]:
+    """Shao et al. 2024, section 4.1.2: (r - mean) / std within the group; TRL adds 1e-4 to the latter."""
+    scored = [r for r in group if r is not None]
+    return [0.0 if r is None else (r - mean(scored)) / (stdev(scored) + 1e-4) for r in group]
+
+
+def rloo_advantages(group: Sequence[float | None]) -> list[float]:
+    """Ahmadian et al. 2024, section 2.3: r less the mean of the others."""
+    scored = [r for r in group if r is not None]
+    return [0.0 if r is None else r - (sum(scored) - r) / (len(scored) - 1) for r in group]
+
+
+Batch = dict[str, Any]
+
+
+def captured(
+    monkeypatch: pytest.MonkeyPatch, base: Checkpoint, out: Path, hand: Any, name: str, **given: Any
+) -> list[Batch]:
+    """What two steps on one batch saw, with REWARDS instead of the grader's.
+
+    For each step: TRL's loss and advantages, and the log-probabilities of each answer's tokens by hand.
+    """
+    from waterbed.trainers import policy_gradient, rollouts
+
+    seen: list[Batch] = []
+    plain = policy_gradient._watching
+
+    def score(self: Any, rows: Any, generations: Any) -> Any:
+        return rollouts.Rewarded(list(REWARDS), {})
+
+    def watching(trainer: type[Any], earned: Any, config: Any) -> type[Any]:
+        made = plain(trainer, earned, config)
+
+        def compute_loss(self: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            parts = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
+            logps = []
+            for p, pm, c, cm in zip(*(inputs[x].tolist() for x in parts), strict=True):
+                shown, said = (
+                    [t for t, m in zip(x, y, strict=True) if m] for x, y in ((p, pm), (c, cm))
+                )
+                logps.append(hand.answer_logps(model, [*shown, *said], len(said)))
+            loss = made.compute_loss(self, model, inputs, *args, **kwargs)
+            seen.append(
+                {"loss": float(loss.detach()), "A": inputs["advantages"].tolist(), "logps": logps}
+            )
+            return loss
+
+        return type(made.__name__, (made,), {"compute_loss": compute_loss})
+
+    monkeypatch.setattr(rollouts.Rewards, "score", score)
+    monkeypatch.setattr(policy_gradient, "_watching", watching)
+    steps = {"iterations": 2, "max_steps": 2, "batch_size": 8, "save_every": None}
+    rates = {"lr": 3e-3, "warmup": 0.0}
+    # Answers to sums differ; equal ones in a group would cancel each other out.
+    data = {"data": {"pocket/math-prompts@train": 16}}
+    stages.get(name).run(base, StageContext(out), **{**SETTINGS, **data, **steps, **rates, **given})
+    return seen
+
+
+def cut(ratio: float, epsilon: float = 0.2) -> float:
+    return min(max(ratio, 1 - epsilon), 1 + epsilon)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3])
+def test_grpo_equals_the_paper_by_hand(
+    pocket_base: Checkpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    by_hand: Any,
+    beta: float,
+) -> None:
+    seen = captured(monkeypatch, pocket_base, tmp_path / "out", by_hand, "grpo", beta=beta)
+    wanted = grpo_advantages(REWARDS[:4]) + grpo_advantages(REWARDS[4:])
+    assert sorted(seen[0]["A"]) == pytest.approx(sorted(wanted), abs=1e-4)
+    old = seen[0]["logps"]  # the reference, too: training begins there
+    moved = 0
+    for batch in seen:
+        total, tokens = 0.0, 0
+        for a, news, olds in zip(batch["A"], batch["logps"], old, strict=True):
+            for new, before in zip(news, olds, strict=True):
+                ratio = math.exp(new - before)
+                moved += abs(ratio - 1) > 0.2
+                kl = math.exp(before - new) - (before - new) - 1  # Shao et al. 2024, eq. 4
+                total -= min(ratio * a, cut(ratio) * a) - beta * kl  # eq. 3
+                tokens += 1
+        assert batch["loss"] == pytest.approx(total / tokens, rel=1e-4, abs=2e-4)
+    assert moved > 0, "no ratio left the bounds, so nothing was clipped"
+
+
+def test_rloo_equals_the_paper_by_hand(
+    pocket_base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_hand: Any
+) -> None:
+    seen = captured(monkeypatch, pocket_base, tmp_path / "out", by_hand, "rloo", beta=0.05, lr=1e-2)
+    # At the start the model is its own reference, so the KL part of the reward is 0.
+    wanted = rloo_advantages(REWARDS[:4]) + rloo_advantages(REWARDS[4:])
+    assert sorted(seen[0]["A"]) == pytest.approx(sorted(wanted), abs=1e-4)
+    sequence_losses(seen)
+
+
+def test_reinforce_holds_each_answer_against_all_others_of_the_batch(
+    pocket_base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_hand: Any
+) -> None:
+    seen = captured(monkeypatch, pocket_base, tmp_path / "out", by_hand, "reinforce", lr=1e-2)
+    assert sorted(seen[0]["A"]) == pytest.approx(sorted(rloo_advantages(REWARDS)), abs=1e-5)
+    assert batch_advantages(REWARDS) == pytest.approx(rloo_advantages(REWARDS))
+    assert batch_advantages([None, 0.5]) == [0.0, 0.0]
+    sequence_losses(seen)
+
+
+def sequence_losses(seen: list[Batch]) -> None:
+    """Each loss is the mean over answers of the clipped surrogate with the ratio of whole answers."""
+    old = seen[0]["logps"]
+    ratios = []
+    for batch in seen:
+        ratios = [math.exp(sum(n) - sum(o)) for n, o in zip(batch["logps"], old, strict=True)]
+        losses = [-min(r * a, cut(r) * a) for r, a in zip(ratios, batch["A"], strict=True)]
+        assert batch["loss"] == pytest.approx(mean(losses), abs=1e-3)
+    assert any(abs(ratio - 1) > 0.2 for ratio in ratios)
+
+
+@pytest.mark.parametrize("name", ["grpo", "reinforce"])
+def test_a_killed_stage_goes_on_to_the_same_digest(
+    pocket_base: Checkpoint, tmp_path: Path, name: str
+) -> None:
+    whole = stages.get(name).run(pocket_base, StageContext(tmp_path / "whole"), **SETTINGS)
+    assert whole.digest != pocket_base.digest
+    out, steps = tmp_path / "out", []
+
+    def die(what: str, done: int, total: int) -> None:
+        if done == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if not child:
+        try:
+            stages.get(name).run(pocket_base, StageContext(out, progress=die), **SETTINGS)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    context = StageContext(out, progress=lambda what, done, total: steps.append(done))
+    again = stages.get(name).run(pocket_base, context, **SETTINGS)
+    assert steps[0] == 3
+    assert again.digest == whole.digest
+    lines = [json.loads(x) for x in context.metrics_path.read_text(encoding="utf-8").splitlines()]
+    told = {"reward", "reward_std", "frac_reward_zero_std", "entropy", "completions/mean_length"}
+    assert told | {"duplicates", "unscored", "kl"} <= lines[0].keys()
+
+
+def test_what_cannot_be_sampled_or_grouped_is_refused(
+    pocket_base: Checkpoint, tmp_path: Path
+) -> None:
+    for wrong, said in (
+        ({"rollouts": "vllm"}, "vLLM"),
+        ({"sampled": {"n": 1}}, "at least 2"),
+        ({"sampled": {"n": 3}}, "multiple of sampled.n"),
+        ({"iterations": 2, "save_every": 3}, "multiple of iterations"),
+        ({"batch_size": 400}, "lower batch_size"),
+        ({"rewards": {}}, "at least one scorer"),
+        ({"data": {"pocket/instruction-two@test": 8}}, "test split"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            stages.get("grpo").run(
+                pocket_base, StageContext(tmp_path / "out"), **{**SETTINGS, **wrong}
+            )
+
+
+def test_the_dry_run_counts_steps_of_answers(pocket_base: Checkpoint, tmp_path: Path) -> None:
+    plan = stages.get("grpo").plan(pocket_base, StageContext(tmp_path / "out"), **SETTINGS)
+    assert (plan.rows, plan.steps) == (16, 4)
+    assert not (tmp_path / "out").exists()
