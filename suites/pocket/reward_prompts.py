@@ -1,7 +1,7 @@
 """Prompts of the pocket world to be answered in reinforcement learning: rows of `prompt + task`.
 
-`pocket/<domain>-prompts` asks what the task `pocket/<domain>` asks, for the domains whose grader can be
-trained on, and `pocket/instruction-two` only the requests with two constraints. Each row carries what
+`pocket/<domain>-prompts` asks what the task `pocket/<domain>` asks, for every domain in which answers
+vary, and `pocket/instruction-two` only the requests with two constraints. Each row carries what
 the grader needs beside the answer. Splits are those of the items, so no row shares a prompt with a
 test item. Not here: the graders (tasks.py).
 """
@@ -18,8 +18,8 @@ from .domains import POCKET
 from .instruction import INSTRUCTION, KINDS
 from .items import Domain, Item
 
-#: Domains whose answers can be right or wrong by a rule or a program.
-VERIFIABLE = ("instruction", "math", "code", "tools")
+#: Chat and safety are for a reward model, with their rule scorer to watch it by.
+ASKED = ("instruction", "math", "code", "tools", "chat", "safety")
 #: Requests with two constraints: one of the two alone earns nothing.
 TWO = replace(INSTRUCTION, kinds=tuple(kind for kind in KINDS if "+" in kind))
 
@@ -43,6 +43,6 @@ def _prompts(name: str, domain: Domain) -> Callable[[str, int | None, int], Iter
     return rows
 
 
-for _id in VERIFIABLE:
+for _id in ASKED:
     dataset(f"pocket/{_id}-prompts", shape="reward")(_prompts(f"pocket/{_id}-prompts", POCKET[_id]))
 dataset("pocket/instruction-two", shape="reward")(_prompts("pocket/instruction-two", TWO))

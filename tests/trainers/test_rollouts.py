@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from waterbed.harness.checkpoints import Checkpoint
 from waterbed.harness.errors import DataError, InstrumentError, UsageError
 from waterbed.harness.records import Generation, Sample, Score
 from waterbed.harness.rewards import scorer, scorers
-from waterbed.harness.stage import StageContext
+from waterbed.harness.stage import StageContext, stages
 from waterbed.harness.tasks import tasks
 from waterbed.trainers.rollouts import Material, Sampled, answered, gather, opened, spread
 
@@ -143,6 +144,21 @@ def test_answers_are_read_as_in_an_evaluation(material: Material) -> None:
     whole = answered(speech, [1], [*tokens, end], material.loaded.ends, False)
     assert (whole.text, whole.stop_reason) == ("A cold river.", "stop")
     assert answered(speech, [1], tokens, material.loaded.ends, False).truncated
+
+
+def test_a_reward_model_is_a_reward_and_the_rule_scorer_watches_it(
+    pocket_base: Checkpoint, tmp_path: Path
+) -> None:
+    made = stages.get("reward-model").run(
+        pocket_base, StageContext(tmp_path / "rm"), data={"pocket/chat-preferences@train": 32}
+    )
+    data = {"pocket/chat-prompts@train": 3}
+    found = gather(pocket_base, data, Sampled(max_tokens=24), StageContext(tmp_path / "o"), "grpo")
+    with opened(found, {f"reward-model:{made.path}": 1.0}, "task") as rewards:
+        seen = rewards.score([0, 1, 2], said(["Sure! Rest.", "Go away.", "Hm"]))
+    assert all(total is not None and 0 < total < 1 for total in seen.totals)
+    assert seen.figures["rewards/reward-model:rm/mean"] == pytest.approx(mean(seen.totals))
+    assert seen.figures["watched"] == 0
 
 
 def test_the_spread_names_groups_without_signal() -> None:
