@@ -90,6 +90,17 @@ def troubles(
     return {task: tuple(dict.fromkeys((*own, *shared))) for task, own in found.items()}
 
 
+def warnings(results: Mapping[str, Any]) -> Iterator[str]:
+    """What a results.json says against its judges and against what they were shown, a sentence each."""
+    for task, found in results.items():
+        shown = found.get("judge", {})
+        for part, what in (("reliability", "its judge"), ("guard", "its answers")):
+            problems = shown.get(part, {}).get("problems", [])
+            if problems:
+                listed = "; ".join(problems)
+                yield f"{task}: no gate takes this figure, because of {what}: {listed}."
+
+
 def _sentences(task: str, side: str, judge: Reliability, watched: Guard) -> Iterator[str]:
     if judge.problems:
         yield (

@@ -189,6 +189,7 @@ def allow_unsafe(wanted: bool) -> None:
 def show(run: Run, *, as_json: bool) -> None:
     """Print a Run's results; exit 4 where too much of it was lost to the instrument."""
     from ..contamination_gate import contaminated
+    from ..judge_report import warnings
 
     results = run.results()
     if as_json:
@@ -200,6 +201,8 @@ def show(run: Run, *, as_json: bool) -> None:
     say(f"Run ({run.status}): {run.path}")
     for _, told in contaminated(run, results):
         say(f"{told}.")
+    for told in warnings(results):
+        say(told)
     if run.manifest.get("roles", {}).get("sandbox", {}).get("level") == "L1":
         say("Model-written programs ran WITHOUT isolation (L1).")
     lost = too_much_lost(results)

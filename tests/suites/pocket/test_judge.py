@@ -14,6 +14,7 @@ from waterbed.harness.backends.transformers import TransformersBackend
 from waterbed.harness.checkpoints import Checkpoint
 from waterbed.harness.datasets import load
 from waterbed.harness.errors import IncomparableRuns
+from waterbed.harness.judge_report import warnings
 from waterbed.harness.records import Generation, Sample
 from waterbed.harness.run import Run
 from waterbed.harness.runner import Runner
@@ -137,6 +138,8 @@ def test_a_judge_that_fails_makes_the_gate_invalid_and_no_verdict(
     verdict = gate(*runs)
     assert verdict.exit_code == 4
     assert any("cannot be trusted" in p for p in verdict.problems)
+    (told,) = warnings(runs[0].results())
+    assert told.startswith(f"{TASK}: no gate takes this figure, because of its judge: swap")
 
 
 def test_the_same_checkpoint_twice_is_no_regression(judged: Run) -> None:
