@@ -105,7 +105,7 @@ class PpoConfig:
 
 
 def plan_ppo(checkpoint: Checkpoint | None, config: PpoConfig, context: StageContext) -> StagePlan:
-    """The dry run of `ppo`: one measured batch, answers sampled and learned from on a copy."""
+    """The dry run of `ppo`: one measured batch, on weights that are thrown away."""
     assert_alone(context, "ppo")
     material = gather(checkpoint, config.data, config.sampled, context, "ppo")
     steps = len(_order(material, config, context))
@@ -225,52 +225,43 @@ class Learner:
         Raises:
             UsageError: the loss is not finite.
         """
-        import torch
-
-        of, limits = (
-            self.material,
-            Limits(self.config.ratio_clip, self.config.value_clip, self.config.value_weight),
-        )
+        of, sampled = self.material, self.config.sampled
+        prompts = [of.prompts[row] for row in rows]
         seeds = [f"ppo/{self.context.seed}/{step}/{place}" for place in range(len(rows))]
-        tokens = roll(
-            self.engine,
-            [of.prompts[r] for r in rows],
-            self.config.sampled,
-            of.loaded.ends,
-            seeds,
-            self.speech,
-        )
+        tokens = roll(self.engine, prompts, sampled, of.loaded.ends, seeds, self.speech)
         answers = [
             answered(self.speech, of.prompts[r], said, of.loaded.ends, of.opened[r])
             for r, said in zip(rows, tokens, strict=True)
         ]
         rewarded = self.rewards.score(rows, answers)
-        batch = judged([of.prompts[r] for r in rows], tokens, rewarded.totals, of.loaded.device)
+        batch = judged(prompts, tokens, rewarded.totals, of.loaded.device)
         kl = self._assess(batch)
-        rng = Random(f"ppo/{self.context.seed}/{step}/parts")
-        learned: list[dict[str, float]] = []
-        for _ in range(self.config.passes):
-            places = rng.sample(range(len(rows)), len(rows))
-            size = len(rows) // self.config.parts
-            for start in range(0, len(rows), size):
-                part = batch.part(
-                    torch.tensor(places[start : start + size], device=of.loaded.device)
-                )
-                learned.append(self._learn(step, part, limits))
-        if self.config.kl_target:
-            self.beta = adapted(
-                self.beta, kl, self.config.kl_target, len(rows), self.config.horizon
-            )
-        means = {name: sum(one[name] for one in learned) / len(learned) for name in learned[0]}
+        figures = self._learned(step, batch)
+        if target := self.config.kl_target:
+            self.beta = adapted(self.beta, kl, target, len(rows), self.config.horizon)
         return {
-            **means,
-            **spread(rewarded.totals, self.config.sampled.n),
+            **figures,
+            **spread(rewarded.totals, sampled.n),
             **rewarded.figures,
             "completions/mean_length": sum(map(len, tokens)) / len(tokens),
             "completions/clipped_ratio": sum(a.truncated for a in answers) / len(answers),
             "kl_answer": kl,
             "beta": self.beta,
         }
+
+    def _learned(self, step: int, batch: Answers) -> dict[str, float]:
+        """Every pass over the answers in shuffled parts; the means of what the losses told."""
+        import torch
+
+        rng, rows = Random(f"ppo/{self.context.seed}/{step}/parts"), len(batch.ids_bl)
+        size = rows // self.config.parts
+        told: list[dict[str, float]] = []
+        for _ in range(self.config.passes):
+            places = rng.sample(range(rows), rows)
+            for start in range(0, rows, size):
+                chosen = torch.tensor(places[start : start + size], device=batch.ids_bl.device)
+                told.append(self._learn(step, batch.part(chosen)))
+        return {name: sum(one[name] for one in told) / len(told) for name in told[0]}
 
     def _assess(self, batch: Answers) -> float:
         """Fill in what the old policy, the reference and the value head say; KL of an answer in nats."""
@@ -289,9 +280,11 @@ class Learner:
         batch.advantage_bt = whitened(advantage_bt, batch.learned_bt)
         return float(ratio_bt.sum(1).mean())
 
-    def _learn(self, step: int, part: Answers, limits: Limits) -> dict[str, float]:
+    def _learn(self, step: int, part: Answers) -> dict[str, float]:
         import torch
 
+        of = self.config
+        limits = Limits(of.ratio_clip, of.value_clip, of.value_weight)
         now = read(self.model, self.value, part, self.config.sampled.temperature)
         loss, figures = ppo_loss(now, part, limits)
         if not math.isfinite(loss.item()):
