@@ -6,8 +6,12 @@ The checkpoint that a stage writes is an ordinary one; adapters are not kept. No
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from ..harness.errors import CheckpointError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +54,25 @@ def peft_config(lora: Lora, *, reward_model: bool = False) -> Any:
 def merged(model: Any) -> Any:
     """The model with its adapter added to its weights; any other model as it is."""
     return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
+def with_adapter(model: Any, folder: Path) -> Any:
+    """The model with an adapter from a folder (PEFT's format) added to its weights.
+
+    Raises:
+        CheckpointError: the adapter is of another model, or not whole.
+    """
+    from peft import PeftModel
+
+    try:
+        with warnings.catch_warnings():
+            # PEFT begins missing matrices anew, with a warning.
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            adapted = PeftModel.from_pretrained(model, folder, torch_device="cpu")
+    except Exception as error:  # files from outside: each parser fails in its own way
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".")
+        raise CheckpointError(
+            f"The adapter in '{folder}' does not fit the checkpoint it is merged into ({why}); start the "
+            "training from the stage's checkpoint."
+        ) from error
+    return merged(adapted)
