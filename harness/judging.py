@@ -296,7 +296,8 @@ class Contest:
             self.prompt.fill(**fields, **dict(zip(self.names, order, strict=True)))
             for order in orders
         )
-        again = sample.id in self.again
+        # Log-probabilities repeat themselves by construction (judge_reliability.py).
+        again = sample.id in self.again and not isinstance(self.reading, Chosen)
         found = yield from duel(answers, (first, second), self.reading, again=again)
         if isinstance(found, Lost):
             return found.score
