@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,10 @@ def load_reward_model(folder: Path, device: str, dtype: str, trust_remote_code: 
 
 
 def check_whole(folder: Path, packed: bool) -> None:
-    """Refuse a folder whose tokenizer or model would not load; takes no memory for the weights.
+    """Refuse a folder whose tokenizer or model would not load.
+
+    Takes no memory for the weights where accelerate is installed, which training needs; a compression
+    on a plain installation loads them.
 
     Args:
         packed: the weights are quantized, and only their tokenizer and files can be checked.
@@ -126,7 +130,8 @@ def check_whole(folder: Path, packed: bool) -> None:
         tokenizer = _tokenizer(folder, options)
         if packed:
             return
-        model, report = _model(folder, f"AutoModel{kind}", {**options, "device_map": "meta"})
+        nowhere = {"device_map": "meta"} if find_spec("accelerate") else {}
+        model, report = _model(folder, f"AutoModel{kind}", {**options, **nowhere})
     _refuse_missing(report, folder)
     _check_vocabulary(model, tokenizer, folder)
 

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_llama import TEMPLATE, answers, ask, make_model, make_tokenizer, pose, save
 
+from waterbed.harness.backends import loading
 from waterbed.harness.backends.transformers import TransformersBackend
 from waterbed.harness.errors import CheckpointError, UsageError
 from waterbed.harness.records import Execute, Message, user
@@ -54,6 +55,18 @@ def test_a_missing_tensor_is_refused_and_not_filled_with_random_numbers(folder: 
     change_weights(folder, lambda tensors: tensors.pop("model.layers.0.self_attn.q_proj.weight"))
     with pytest.raises(CheckpointError, match=r"lacks 1 weights.*layers\.0\.self_attn\.q_proj"):
         opened(folder)
+
+
+@pytest.mark.parametrize("accelerate", [True, False])
+def test_a_written_folder_is_checked_with_accelerate_and_without(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, accelerate: bool
+) -> None:
+    if not accelerate:
+        monkeypatch.setattr(loading, "find_spec", lambda name: None)
+    loading.check_whole(folder, packed=False)
+    change_weights(folder, lambda tensors: tensors.pop("model.layers.0.mlp.up_proj.weight"))
+    with pytest.raises(CheckpointError, match="lacks 1 weights"):
+        loading.check_whole(folder, packed=False)
 
 
 def test_tied_weights_are_not_missing(tmp_path: Path) -> None:
