@@ -20,6 +20,7 @@ from ..harness.errors import UsageError
 from ..harness.stage import StageContext
 from .calibration import loader
 from .chats import Example
+from .dense import Dense
 from .loop import reproducible
 from .saving import saver
 
@@ -42,7 +43,7 @@ def require_llm_compressor() -> None:
 
 
 def compress(
-    loaded: Loaded,
+    loaded: Loaded | Dense,
     modifiers: Sequence[Any],
     examples: Sequence[Example],
     context: StageContext,
