@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .checkpoints import Checkpoint, open_checkpoint
-from .errors import DataError, StoreError, UsageError, WaterbedError
+from .errors import DataError, Interrupted, StoreError, UsageError, WaterbedError
 from .loop_attempt import promote, train
 from .loop_gate import Bench, Show, Watching, has_reserve, levels
 from .loop_journal import SUMMARY, Event, LoopJournal, write_json
@@ -67,8 +67,9 @@ def loop(
     """
     given = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     given.check()
-    with LoopJournal(Path(out)) as journal:
-        bench = Bench(recipe=given, out=Path(out), say=say, watching=watching, show=show)
+    folder = Path(out).resolve()  # the journal names files, and may be read from elsewhere
+    with LoopJournal(folder) as journal:
+        bench = Bench(recipe=given, out=folder, say=say, watching=watching, show=show)
         _begin(given, journal, resume=resume, say=say)
         return _Loop(given, journal, bench).run()
 
@@ -111,12 +112,12 @@ class _Loop:
     journal: LoopJournal
     bench: Bench
     anchor: Node | None = None
+    accepted: Node | None = None
     stopped: str | None = None
     """Why no further attempt is made, beside what the gates said."""
 
     def run(self) -> LoopResult:
         """All stages; the summary is written whatever happens."""
-        code, node = 4, None
         try:
             node = self.anchor = self._base()
             codes = []
@@ -128,11 +129,15 @@ class _Loop:
                     break
             code = next(c for c in _ORDER if c in codes)
         except WaterbedError as error:
-            self._summarize("failed", error.exit_code, str(error), node)
+            self._summarize("failed", error.exit_code, str(error))
             raise
+        except KeyboardInterrupt as error:
+            sentence = "Stopped; all that was done is kept, and --resume goes on from there."
+            self._summarize("failed", Interrupted.exit_code, sentence)
+            raise Interrupted(sentence) from error
         sentence = self._closing(code, node)
         self.bench.say(sentence)
-        found = self._summarize("stopped" if self.stopped else "finished", code, sentence, node)
+        found = self._summarize("stopped" if self.stopped else "finished", code, sentence)
         path = str(node.checkpoint.path) if node else None
         return LoopResult(code, sentence, path, node.checkpoint.digest if node else None, found)
 
@@ -154,7 +159,7 @@ class _Loop:
         event = self.journal.once("base", "base", evaluated)
         self._unchanged(checkpoint, event)
         node = Node("base", checkpoint, Run.open(event["run"]))
-        promote(self.journal.folder, node, "the base of the recipe", self.recipe.digest)
+        self._promote(node, "the base of the recipe")
         return node
 
     def _stage(self, step: StageStep, start: Node | None) -> _End:
@@ -174,7 +179,7 @@ class _Loop:
                 node = Node(name, made, Run.open(judged.run))
                 self.anchor = self.anchor or node
                 label = self._decision(name)["label"]
-                promote(self.journal.folder, node, label, self.recipe.digest)
+                self._promote(node, label)
                 return _End(0, node, go_on=True)
             if judged.outcome == "invalid":
                 return self._give_up(step, case, "its data cannot be believed")
@@ -303,7 +308,7 @@ class _Loop:
         )
         more = "" if event["label"].startswith("accepted") else f"; by the recipe: {event['next']}"
         self.bench.say(f"{name}: {event['label']}{more}.")
-        self._summarize("running", None, None, None)
+        self._summarize("running", None, None)
 
     def _decision(self, name: str) -> Event:
         found = self.journal.found("decided", name)
@@ -323,6 +328,10 @@ class _Loop:
                 f"{event['digest'][:12]}); put it back, or begin anew in another --out."
             )
 
+    def _promote(self, node: Node, label: str) -> None:
+        self.accepted = node
+        promote(self.journal.folder, node, label, self.recipe.digest)
+
     def _closing(self, code: int, node: Node | None) -> str:
         where = (
             f"accepted is {node.attempt} ({node.checkpoint.short})" if node else "nothing accepted"
@@ -332,10 +341,8 @@ class _Loop:
         done = "every stage was accepted" if code == 0 else "a stage was rolled back"
         return f"Finished, {done}; {where}; exit code {code}."
 
-    def _summarize(
-        self, status: str, code: int | None, sentence: str | None, node: Node | None
-    ) -> Mapping[str, Any]:
-        found = summary(self.journal.events, status, code, sentence, node)
+    def _summarize(self, status: str, code: int | None, sentence: str | None) -> Mapping[str, Any]:
+        found = summary(self.journal.events, status, code, sentence, self.accepted)
         # A full disk must not hide the sentence that says so.
         try:
             write_json(self.journal.folder / SUMMARY, found)

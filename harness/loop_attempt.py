@@ -50,10 +50,17 @@ def train(
     parent = start.checkpoint if start else None
     try:
         made = _made(context, proposal, parent, watching)
-    except CheckpointError as error:
+    except _refused(proposal) as error:
         return {**found, "broken": str(error), "seconds": time.monotonic() - began}
     seconds = round(time.monotonic() - began, 3)
     return {**found, "checkpoint": str(made.path), "digest": made.digest, "seconds": seconds}
+
+
+def _refused(proposal: Proposal) -> tuple[type[WaterbedError], ...]:
+    """What ends an attempt and not the loop: no usable weights, or a remedy the stage cannot do."""
+    # What the recipe's author wrote and a stage refuses, they must hear of.
+    own = proposal.how in ("first", "retry")
+    return (CheckpointError,) if own else (CheckpointError, UsageError)
 
 
 def _made(

@@ -8,20 +8,19 @@ says why. Not here: running and judging attempts (loop.py), compression's own re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .checkpoints import Checkpoint
 from .dataset_rows import shape_of
 from .datasets import datasets, load_any
-from .errors import UnknownName
 from .loop_records import Judged, Proposal, Skipped
 from .recipe import Action, Remedy, StageStep
 from .stage import StageContext, stages
 
-#: The stage that takes the weighted mean of two checkpoints.
-MERGE = "merge"
+#: The stage that takes the weighted mean of two checkpoints (WiSE-FT).
+LINE_STAGE = "interpolate"
 #: Shares of the rejected checkpoint on the line to the one it was made from.
 LINE = (0.75, 0.5, 0.25)
 #: Rows of replay over the stage's own rows, round by round.
@@ -134,19 +133,14 @@ def _interpolate(case: Case) -> Tries:
     if rejected is None or case.start is None:
         yield Skipped("interpolate", "there are no two checkpoints to draw a line between")
         return
-    try:
-        known = {f.name for f in fields(stages.get(MERGE).config)}
-    except UnknownName:
-        yield Skipped("interpolate", f"no stage '{MERGE}' is registered here")
-        return
-    if not {"other", "weight"} <= known:
-        yield Skipped("interpolate", f"stage '{MERGE}' has no settings 'other' and 'weight'")
+    if LINE_STAGE not in stages.all():
+        yield Skipped("interpolate", f"no stage '{LINE_STAGE}' is registered here")
         return
     for share in LINE:
         yield Proposal(
             how="interpolate",
-            stage=MERGE,
-            settings={"other": str(Path(rejected).resolve()), "weight": share},
+            stage=LINE_STAGE,
+            settings={"other": str(Path(rejected).resolve()), "alpha": share},
             why=f"{share:.0%} of the way from where the stage began to what it made",
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from waterbed.harness.checkpoints import open_checkpoint
-from waterbed.harness.errors import InstrumentError, UsageError
+from waterbed.harness.errors import InstrumentError, Interrupted, UsageError
 from waterbed.harness.loop import loop
 from waterbed.harness.loop_journal import LoopJournal
 from waterbed.harness.run import Run
@@ -166,6 +166,19 @@ def test_going_on_with_a_finished_loop_does_nothing_again(recipe, noisy, tmp_pat
     assert (second.exit_code, second.digest) == (first.exit_code, first.digest)
     assert (out / "loop.jsonl").read_bytes() == before
     assert log.read_text().split() == ["one.1", "two.1"]
+
+
+def test_ctrl_c_exits_130_and_the_loop_goes_on_afterwards(recipe, noisy, tmp_path: Path) -> None:
+    out, file = tmp_path / "out", recipe([noisy("one", HARMLESS)])
+
+    def pressed(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match="--resume"):
+        loop(file, out, say=pressed)
+    said = json.loads((out / "loop.json").read_text())
+    assert (said["exit_code"], said["accepted"]["attempt"]) == (130, "base")
+    assert loop(file, out, resume=True).exit_code == 0
 
 
 def test_a_folder_with_a_loop_is_refused_unless_the_same_recipe_goes_on(

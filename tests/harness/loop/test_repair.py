@@ -104,15 +104,22 @@ def test_gentler_divides_the_rates_and_strengthens_the_pull() -> None:
     assert pulled.settings["beta"] == pytest.approx(0.3)
 
 
-def test_the_line_back_is_walked_from_the_far_end_where_checkpoints_can_be_merged(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    if "merge" not in stages.all():
-        (skipped,) = after_first(case(repair=["interpolate"]))
-        assert isinstance(skipped, Skipped) and "'merge'" in skipped.why
-        return
+def test_the_line_back_to_the_start_is_walked_from_the_far_end() -> None:
     tries = after_first(case(repair=["interpolate"]))
-    assert [t.settings["weight"] for t in tries if isinstance(t, Proposal)] == list(LINE)
+    assert [t.settings["alpha"] for t in tries if isinstance(t, Proposal)] == list(LINE)
+
+
+def test_a_point_on_the_line_back_that_is_green_is_accepted(recipe, noisy, tmp_path: Path) -> None:
+    """Noise of 0.2 is red in knowledge; a quarter of it, at the latest, is not."""
+    out = tmp_path / "out"
+    step = noisy("one", 0.2, on_red="repair", repair=["interpolate"])
+    done = loop(recipe([step]), out)
+    assert done.exit_code == 0
+    tried = done.summary["attempts"]
+    assert [a["how"] for a in tried] == ["first", *["interpolate"] * (len(tried) - 1)]
+    assert tried[-1]["decided"]["label"] == "accepted (selection not confirmed)"
+    assert {a["parent"] for a in tried} == {"base"}
+    assert tried[-1]["settings"]["other"] == str(out / "checkpoints" / "one.1")
 
 
 def test_remedies_come_in_the_order_of_the_recipe_and_say_why_they_do_not_apply() -> None:
