@@ -16,6 +16,7 @@ import pytest
 from waterbed.harness.checkpoints import Checkpoint
 from waterbed.harness.errors import UsageError
 from waterbed.harness.stage import StageContext, stages
+from waterbed.harness.stage_config import from_settings, from_yaml, to_yaml
 from waterbed.trainers.policy_gradient import batch_advantages
 
 SETTINGS: dict[str, Any] = {
@@ -198,3 +199,18 @@ def test_the_dry_run_counts_steps_of_answers(pocket_base: Checkpoint, tmp_path: 
     plan = stages.get("grpo").plan(pocket_base, StageContext(tmp_path / "out"), **SETTINGS)
     assert (plan.rows, plan.steps) == (16, 4)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["grpo", "rloo", "reinforce", "ppo", "rejection-sampling"])
+def test_a_config_survives_yaml(name: str, tmp_path: Path) -> None:
+    given: dict[str, Any] = {
+        "data": SETTINGS["data"],
+        "sampled": {"n": 4},
+        "rewards": {"task": 0.5},
+    }
+    if name == "rejection-sampling":
+        given |= {"data": {}, "prompts": SETTINGS["data"]}
+    config = from_settings(stages.get(name).config, given, name)
+    file = tmp_path / "stage.yaml"
+    file.write_text(to_yaml(config), encoding="utf-8")
+    assert from_yaml(type(config), file) == config
