@@ -30,6 +30,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 #: Stages without steps, held to what they promise in tests of their own.
 QUANTIZATION = {"rtn", "gptq", "awq", "int8-dynamic", "int8-static", "smoothquant", "fp8"}
+#: Stages on rewards: their losses are no distance to an answer, and tests of their own hold them.
+REINFORCEMENT = {"grpo", "rloo", "reinforce", "ppo", "rejection-sampling"}
 
 
 def run(stage: str, base: Checkpoint, context: StageContext, **settings: Any) -> Checkpoint:
@@ -57,7 +59,7 @@ def metrics(path: Path) -> list[dict[str, float]]:
 def test_every_registered_stage_is_held_to_the_contract():
     assert {
         n for n, s in stages.all().items() if s.function.__module__.startswith("waterbed.")
-    } == {*SETTINGS, *QUANTIZATION, "engine"}
+    } == {*SETTINGS, *QUANTIZATION, *REINFORCEMENT, "engine"}
 
 
 @pytest.mark.parametrize("stage", SETTINGS)
