@@ -29,6 +29,7 @@ from . import (
     plan,
     ratings,
     report,
+    watch,
 )
 
 app = typer.Typer(
@@ -49,6 +50,7 @@ app.command("score")(evaluate.score)
 app.command("noise")(noise.noise)
 app.command("gate")(gate.gate)
 app.command("loop")(loop.loop)
+app.command("watch")(watch.watch)
 app.command("contamination")(contamination.contamination)
 app.command("constitution")(constitution.constitution)
 app.command("ratings")(ratings.ratings)

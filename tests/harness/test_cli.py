@@ -74,6 +74,7 @@ def test_commands_that_are_not_built_do_not_appear() -> None:
         "ratings",
         "report",
         "score",
+        "watch",
     }
 
 
