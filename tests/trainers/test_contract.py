@@ -19,6 +19,9 @@ from waterbed.harness.stage_config import from_settings, from_yaml, to_yaml
 CHATS = {"data": {"pocket/math@train": 60, "pocket/chat-replay@train": 20}}
 PAIRS = {"data": {"pocket/chat-preferences@train": 48}}
 SMALL = {"hidden_size": 16, "layers": 1, "heads": 1, "vocabulary": 320, "positions": 256}
+SHAPE = {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 64, "head_dim": 32}
+SHAPE |= {"num_attention_heads": 2, "num_key_value_heads": 1}
+LOOP = {"batch_tokens": 512, "save_every": 2, "timing": {"repeats": 0}}
 #: Five or six steps of each stage.
 SETTINGS: dict[str, dict[str, Any]] = {
     "pretrain": {"data": {"pocket/pretrain@train": 200}, **SMALL, "save_every": 2},
@@ -26,10 +29,20 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sft": {**CHATS, "batch_size": 16, "save_every": 2},
     **{s: {**PAIRS, "batch_size": 8, "save_every": 2} for s in ("dpo", "ipo", "kto", "orpo")},
     "reward-model": {**PAIRS, "batch_size": 8, "save_every": 2},
+    "distill": {**CHATS, "student": SHAPE, **LOOP},
+    "prune-heal": {**CHATS, "rounds": 2, **LOOP},
+}
+#: Stages without steps of training: they end in seconds, and after a kill begin again.
+COMPRESSED: dict[str, dict[str, Any]] = {
+    "prune": {},
+    "prune-calibrated": {"data": {"pocket/math@train": 8}, "rule": "wanda"},
+    "prune-structured": {"data": {"pocket/math@train": 8}, "neurons": 0.5},
 }
 
 #: Stages without steps, held to what they promise in tests of their own.
 QUANTIZATION = {"rtn", "gptq", "awq", "int8-dynamic", "int8-static", "smoothquant", "fp8"}
+#: Stages that need a second checkpoint; test_merge.py holds them to their own promises.
+MIXED = ("interpolate", "average", "choose")
 #: Stages on rewards: their losses are no distance to an answer, and tests of their own hold them.
 REINFORCEMENT = {"grpo", "rloo", "reinforce", "ppo", "rejection-sampling"}
 
@@ -134,3 +147,41 @@ def killed_at(step: int, stage: str, base: Checkpoint, context: StageContext) ->
             os._exit(1)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+
+@pytest.mark.parametrize("stage", COMPRESSED)
+def test_a_killed_compression_leaves_nothing_and_then_makes_the_same_checkpoint(
+    stage, pocket_base, tmp_path
+):
+    def compressed(context: StageContext) -> Checkpoint:
+        given = {**COMPRESSED[stage], "timing": {"repeats": 0}}
+        return stages.get(stage).run(pocket_base, context, **given)
+
+    def die(_what: str, _done: int, _total: int) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    first, context = compressed(StageContext(tmp_path / "first")), StageContext(tmp_path / "out")
+    child = os.fork()
+    if not child:
+        try:
+            compressed(replace(context, progress=die))
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    assert not context.out.exists()
+    assert compressed(context).digest == first.digest != pocket_base.digest
+    assert first.parent == pocket_base.digest
+    assert load(first.path, "cpu", "float32", False).tokenizer.chat_template
+
+
+@pytest.mark.parametrize("stage", COMPRESSED)
+def test_a_compression_plans_without_writing_and_survives_yaml(stage, pocket_base, tmp_path):
+    entry, file = stages.get(stage), tmp_path / "stage.yaml"
+    plan = entry.plan(pocket_base, StageContext(tmp_path / "out"), **COMPRESSED[stage])
+    assert (plan.parameters, plan.trainable) == (320064, 0)
+    assert plan.steps > 0
+    assert not list(tmp_path.iterdir())
+    config = from_settings(entry.config, COMPRESSED[stage], stage)
+    file.write_text(to_yaml(config), encoding="utf-8")
+    assert from_yaml(type(config), file) == config
