@@ -74,6 +74,8 @@ def test_a_hundred_problems_decide_nothing_between_near_models_under_strict(
         assert verdict.exit_code == 3
         assert verdict.warnings == (
             "math: 100 of 1319 items were run (limit).",
-            "math: 26.0% of the items changed, more than the 10.0% planned with; losses below 14 "
-            "points could not be seen.",
+            (
+                "math: 26.0% of the items changed, more than the 10.0% planned with; losses below 14 "
+                "points could not be seen."
+            ),
         )
