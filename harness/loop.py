@@ -281,6 +281,7 @@ class _Loop:
                     judged,
                     outcome="red",
                     exit_code=1,
+                    headline=confirmed.headline,
                     lost=confirmed.lost,
                     sentence=f"On the reserve: {confirmed.sentence}",
                 ).as_dict()

@@ -108,6 +108,7 @@ def test_a_try_that_fails_on_the_reserve_is_red(recipe, noisy, tmp_path: Path) -
     assert done.exit_code == 1
     assert decided["evidence"]["sentence"].startswith("On the reserve: knowledge lost")
     assert decided["evidence"]["lost"] == ["knowledge"]
+    assert decided["evidence"]["headline"] == "REGRESSION"
 
 
 def test_an_inconclusive_gate_stops_with_exit_code_3(recipe, noisy, tmp_path: Path) -> None:
