@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def _empty() -> Tensor:
+    import torch
+
+    return torch.empty(0)
 
 
 @dataclass(slots=True)
@@ -27,12 +34,12 @@ class Answers:
     """`said_bt` without the answers that have no reward."""
     reward_b: Tensor
     """0 where there is none."""
-    old_bt: Tensor = field(default_factory=lambda: torch.empty(0))
+    old_bt: Tensor = field(default_factory=_empty)
     """Log-probabilities (nats) under the policy that sampled."""
-    value_bt: Tensor = field(default_factory=lambda: torch.empty(0))
+    value_bt: Tensor = field(default_factory=_empty)
     """What the value head said then."""
-    return_bt: Tensor = field(default_factory=lambda: torch.empty(0))
-    advantage_bt: Tensor = field(default_factory=lambda: torch.empty(0))
+    return_bt: Tensor = field(default_factory=_empty)
+    advantage_bt: Tensor = field(default_factory=_empty)
 
     def part(self, rows: Tensor) -> Answers:
         """Some of the rows."""
@@ -65,6 +72,8 @@ def judged(
     device: torch.device,
 ) -> Answers:
     """Answers with their rewards as a batch."""
+    import torch
+
     long = max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True))
     wide = max(map(len, answers))
     both = [[*p, *a] for p, a in zip(prompts, answers, strict=True)]
@@ -89,6 +98,8 @@ def read(model: Any, value: torch.nn.Module, batch: Answers, temperature: float)
     Padding on the right needs no mask: in a causal model it cannot reach the tokens before it. The value
     of a token is read off the state before it, as its probability is.
     """
+    import torch
+
     hidden_bld = model.base_model(input_ids=batch.ids_bl, use_cache=False).last_hidden_state
     rows_b1 = torch.arange(len(batch.ids_bl), device=batch.ids_bl.device)[:, None]
     hidden_btd = hidden_bld[rows_b1, batch.place_bt - 1]
@@ -108,6 +119,8 @@ def token_rewards(reward_b: Tensor, ratio_bt: Tensor, said_bt: Tensor, beta: flo
     The log-ratio of a sampled token is the plain estimate of KL (Schulman 2020, "Approximating KL
     divergence", k1): unbiased, and it can be negative.
     """
+    import torch
+
     last_bt = said_bt - torch.nn.functional.pad(said_bt, (0, 1))[:, 1:]
     return (-beta * ratio_bt + last_bt * reward_b[:, None]) * said_bt
 
@@ -117,9 +130,9 @@ def gae(reward_bt: Tensor, value_bt: Tensor, said_bt: Tensor, gamma: float, lam:
 
     delta_t = r_t + gamma V_(t+1) - V_t, and A_t = delta_t + gamma lam A_(t+1).
     """
-    advantage_bt = torch.zeros_like(reward_bt)
-    following_b = torch.zeros_like(reward_bt[:, 0])
-    next_value_b = torch.zeros_like(following_b)
+    advantage_bt = reward_bt.new_zeros(reward_bt.shape)
+    following_b = reward_bt.new_zeros(len(reward_bt))
+    next_value_b = following_b
     for t in reversed(range(reward_bt.size(1))):
         delta_b = reward_bt[:, t] + gamma * next_value_b - value_bt[:, t]
         following_b = (delta_b + gamma * lam * following_b) * said_bt[:, t]
@@ -150,6 +163,8 @@ def ppo_loss(now: Reading, part: Answers, limits: Limits) -> tuple[Tensor, dict[
         The loss, and for the metrics: entropy and KL from the old policy (nats a token; k3 of Schulman
         2020), share of tokens whose ratio is cut, both losses.
     """
+    import torch
+
     mask_bt = part.learned_bt
     log_ratio_bt = now.logp_bt - part.old_bt
     ratio_bt = log_ratio_bt.exp()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from waterbed.harness.checkpoints import open_checkpoint, write_checkpoint
+from waterbed.harness.checkpoints import Checkpoint, open_checkpoint, write_checkpoint
 from waterbed.harness.digest import digest_folder, tensor_hashes
 from waterbed.harness.errors import CheckpointError, UsageError
 
@@ -162,13 +162,14 @@ def test_a_hostile_header_is_a_sentence_not_a_crash(folder: Path, header: bytes)
     assert "model.safetensors" in refused(folder)
 
 
-def test_a_checkpoint_is_written_aside_and_records_its_parent(folder: Path, tmp_path: Path) -> None:
-    parent = open_checkpoint(folder)
-    out = tmp_path / "child"
+def test_a_checkpoint_is_written_aside_and_records_its_parent(
+    pocket_base: Checkpoint, tmp_path: Path
+) -> None:
+    parent, out = pocket_base, tmp_path / "child"
 
     def save(aside: Path) -> None:
         assert not out.exists()
-        shutil.copytree(folder, aside, dirs_exist_ok=True)
+        shutil.copytree(parent.path, aside, dirs_exist_ok=True)
 
     child = write_checkpoint(out, save, parent=parent, stage="sft", settings={"steps": 3})
     assert (child.parent, child.stage, child.settings) == (parent.digest, "sft", {"steps": 3})

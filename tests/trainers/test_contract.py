@@ -72,7 +72,7 @@ def metrics(path: Path) -> list[dict[str, float]]:
 def test_every_registered_stage_is_held_to_the_contract():
     assert {
         n for n, s in stages.all().items() if s.function.__module__.startswith("waterbed.")
-    } == {*SETTINGS, *QUANTIZATION, *REINFORCEMENT, "engine"}
+    } == {*SETTINGS, *COMPRESSED, *QUANTIZATION, *REINFORCEMENT, *MIXED, "engine"}
 
 
 @pytest.mark.parametrize("stage", SETTINGS)
