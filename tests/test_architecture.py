@@ -73,9 +73,14 @@ def test_inside_the_package_imports_are_relative() -> None:
 
 
 HEAVY = ("torch", "transformers", "pandas", "scipy", "pyarrow", "sklearn", "datasets", "nltk")
+STARTS = (
+    "import waterbed",
+    "from waterbed.harness.cli.app import app",
+    "from waterbed.harness.stage import stages; stages.all()",
+)
 
 
-@pytest.mark.parametrize("code", ["import waterbed", "from waterbed.harness.cli.app import app"])
+@pytest.mark.parametrize("code", STARTS)
 def test_what_starts_fast_loads_nothing_heavy(code: str) -> None:
     check = f"{code}; import sys; print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
