@@ -21,8 +21,12 @@ from waterbed.harness.records import Generation, Sample, Score
 from waterbed.harness.runner import Runner
 from waterbed.harness.tasks import Task, tasks
 
-#: Every task of this package, by name.
-NAMES = sorted(n for n, t in tasks.all().items() if t.factory.__module__.startswith("waterbed."))
+#: Every task of this package that has a rule, by name; a judge's verdicts have tests of their own.
+NAMES = sorted(
+    name
+    for name, task in tasks.all().items()
+    if task.factory.__module__.startswith("waterbed.") and "judge" not in task.roles
+)
 #: Those of them whose graders differ.
 GRADERS = sorted({getattr(tasks.get(n).factory, "grade", n): n for n in reversed(NAMES)}.values())
 MEGABYTES = 10

@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -219,17 +220,19 @@ def test_an_unknown_level_is_named() -> None:
         Sandbox.open("L9")
 
 
-def test_closing_leaves_no_process_and_no_file(leftovers: Any, level: str) -> None:
-    before, files = leftovers(0), _sandbox_folders()
-    with Sandbox.open(level, 2) as own:
-        assert _one(own, GOOD).passed
-        assert leftovers(0) > before
-    assert leftovers(before) == before
-    assert _sandbox_folders() == files
-
-
-def _sandbox_folders() -> set[str]:
-    return {name for name in os.listdir("/tmp") if name.startswith("waterbed-sandbox-")}
+def test_closing_leaves_no_process_and_no_file(
+    leftovers: Any, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = leftovers(0)
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        monkeypatch.setattr(tempfile, "tempdir", place)  # other tests run beside this one
+        os.chmod(place, 0o755)  # the program's user must come through
+        with Sandbox.open(level, 2) as own:
+            assert _one(own, GOOD).passed
+            assert leftovers(0) > before
+            assert os.listdir(place)
+        assert leftovers(before) == before
+        assert not os.listdir(place)
 
 
 def test_limits_are_hashed_and_nonsense_is_refused() -> None:
