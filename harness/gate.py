@@ -329,7 +329,8 @@ def _warnings(case: Case, frozen: Plan | None, found: Findings, ruling: Ruling) 
         if not verified(task) and not case.policy.allow_unverified:
             yield f"{name} is unverified and does not gate (allow_unverified: true lets it)."
     yield from (e.trouble for e in evidence if e.trouble and "unverified" in e.plan.flags)
-    yield from (words.churned(e) for e in evidence if words.churned(e))
+    others = (e for e in evidence if e.plan.claim.id not in ruling.failed)  # what is lost was seen
+    yield from filter(None, map(words.churned, others))
     failed = {f"drift/{row.metric}" for row in found.drift.rows if row.failed}
     yield from (
         f"Drift: {drift_sentence(row)}"
