@@ -198,9 +198,11 @@ def register(name: str, config: type[Any], method: Callable[[Any, Any], Work]) -
     def plan(checkpoint: Checkpoint | None, config: Any, context: StageContext) -> StagePlan:
         return _plan(name, checkpoint, config, context)
 
-    @stage(name, config=config, plan=plan)
     def run(checkpoint: Checkpoint | None, config: Any, context: StageContext) -> Checkpoint:
         return quantize(name, method, checkpoint, config, context)
+
+    run.__doc__ = method.__doc__
+    stage(name, config=config, plan=plan)(run)
 
 
 def quantize(

@@ -70,7 +70,8 @@ def _suites(_: Path) -> list[dict[str, Any]]:
 def _groups(folder: Path) -> list[dict[str, Any]]:
     from ..groups import members
 
-    return [_group_row(member) for member in members(_stored(folder))]
+    finished = [run for run in _stored(folder) if run.status != "partial"]
+    return [_group_row(member) for member in members(finished)]
 
 
 def _group_row(member: Any) -> dict[str, Any]:
@@ -98,7 +99,7 @@ def _stages(_: Path) -> list[dict[str, Any]]:
     from ..stage import stages
 
     return [
-        {"stage": s.name, "what": (s.function.__doc__ or "").strip().splitlines()[0]}
+        {"stage": s.name, "what": (s.function.__doc__ or "-").strip().splitlines()[0]}
         for s in sorted(stages.all().values(), key=lambda s: s.name)
     ]
 

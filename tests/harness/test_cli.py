@@ -243,6 +243,12 @@ def test_a_prompt_longer_than_the_context_is_unscored_never_cut(
     assert (correct["n"], correct["unscored"]) == (59, {"prompt_too_long": 1})
 
 
+def test_list_says_of_every_stage_what_it_does(waterbed: Command) -> None:
+    rows = json.loads(waterbed("list", "stages", "--json").out)
+    assert {"sft", "gptq", "ppo"} <= {row["stage"] for row in rows}
+    assert all(len(row["what"]) > 10 for row in rows)
+
+
 def test_list_shows_suites_with_their_verification_and_runs_with_their_points(
     waterbed: Command, suite: Path, tmp_path: Path
 ) -> None:
