@@ -15,7 +15,7 @@ from tiny_llama import TEMPLATE, save
 from waterbed.harness.backends.transformers import TransformersBackend
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WATERBED_CACHE", str(tmp_path_factory.mktemp("cache")))
