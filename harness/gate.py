@@ -193,7 +193,7 @@ def _verdict(case: Case, frozen: Plan | None, found: Findings, ruling: Ruling) -
         domain_list=_domain_list(case, frozen, evidence, ruling),
         pooled=_pooled_verdict(case, frozen, ruling) if frozen and not frozen.listed else None,
         differences=(*case.differences.refusals, *case.differences.notes),
-        warnings=(*([early.sentence] if early else []), *_warnings(case, frozen, found, ruling)),
+        warnings=(*([early.sentence] if early else []), *_warnings(case, found, ruling)),
         problems=ruling.problems,
         command=command_of(case),
         created=max(made),
@@ -310,7 +310,7 @@ def _pooled_verdict(case: Case, frozen: Plan, ruling: Ruling) -> PooledVerdict:
     )
 
 
-def _warnings(case: Case, frozen: Plan | None, found: Findings, ruling: Ruling) -> Iterator[str]:
+def _warnings(case: Case, found: Findings, ruling: Ruling) -> Iterator[str]:
     evidence = found.evidence
     if ruling.code == 3 and case.policy.inconclusive == "warn":
         yield "Inconclusive, let through by the policy (inconclusive: warn)."
@@ -337,8 +337,6 @@ def _warnings(case: Case, frozen: Plan | None, found: Findings, ruling: Ruling) 
         for row in found.drift.rows
         if row.warned and f"drift/{row.metric}" not in failed
     )
-    if frozen and frozen.drift and case.looks:
-        yield "Drift is shown and not gated where a candidate is stopped early."
 
 
 def _check_target(target: str | None) -> None:
