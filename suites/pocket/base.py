@@ -8,12 +8,13 @@ are found by name, as a user's recipe finds them; nothing of trainers/ is import
 from __future__ import annotations
 
 import ast
+import fcntl
 import hashlib
 import inspect
 import os
-import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,20 +68,20 @@ def trained(
     if not folder.is_dir():
         aside = folder.with_name(f"{folder.name}.{os.getpid()}")
         context = StageContext(aside, seed=seed, threads=threads, progress=progress)
-        stage.run(None, context, **settings)
-        os.replace(context.metrics_path, folder.with_name(f"{folder.name}.metrics.jsonl"))
-        _settle(aside, folder)
+        with _one_at_a_time(folder):
+            if not folder.is_dir():  # another process may have made it meanwhile
+                stage.run(None, context, **settings)
+                os.replace(context.metrics_path, folder.with_name(f"{folder.name}.metrics.jsonl"))
+                os.replace(aside, folder)
     return open_checkpoint(folder)
 
 
-def _settle(aside: Path, folder: Path) -> None:
-    """Move a finished checkpoint to its place; when another process was first, drop ours."""
-    try:
-        os.replace(aside, folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
-        shutil.rmtree(aside, ignore_errors=True)
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Let others wait while one process trains; a process that dies lets the next one in."""
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _key(stage: Stage, settings: Mapping[str, Any], seed: int, threads: int) -> str:
