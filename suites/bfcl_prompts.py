@@ -8,7 +8,6 @@ such message.
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import json
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 from ..harness.errors import DataError, UsageError
 from ..harness.records import Message
+from .python_source import literals, parsed
 
 INSTALL = (
     "run `pip install --no-deps bfcl-eval==2026.3.23` (its own dependencies are not needed and do not "
@@ -67,7 +67,7 @@ def official_system(functions: Functions) -> str:
         DataError: its source does not hold the wording.
     """
     path = package_folder() / "constants" / "default_prompts.py"
-    texts = _constants(path)
+    texts = literals(parsed(path, INSTALL))
     try:
         style = texts["PROMPT_STYLE_TEMPLATES"]["classic"]
         wanted = texts["OUTPUT_FORMAT_MAPPING"]["python"]
@@ -96,22 +96,6 @@ def package_folder() -> Path:
     if found is None or not found.submodule_search_locations:
         raise UsageError(f"This needs the package bfcl-eval, which is not installed; {INSTALL}.")
     return Path(found.submodule_search_locations[0])
-
-
-def _constants(path: Path) -> dict[str, Any]:
-    """The literals that a module assigns to names."""
-    try:
-        body = ast.parse(path.read_text(encoding="utf-8")).body
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"'{path}' is not readable Python ({error}); {INSTALL}.") from error
-    found = {}
-    for line in body:
-        if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
-            try:
-                found[line.targets[0].id] = ast.literal_eval(line.value)
-            except ValueError:
-                continue  # computed from other constants
-    return found
 
 
 def with_system(system: str, turns: Sequence[Mapping[str, str]]) -> tuple[Message, ...]:

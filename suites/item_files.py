@@ -23,13 +23,16 @@ ENDINGS = (".jsonl", ".csv", ".parquet")
 _FIELD = 1 << 28
 
 
-def find_files(suite: str, stem: str, where: str) -> list[Path]:
+def find_files(
+    suite: str, stem: str, where: str, instead: str = ", or pass a file with --items"
+) -> list[Path]:
     """Files `stem*` of one kind in WATERBED_DATA/<suite>, or its `data/`; shards in name order.
 
     Args:
         suite: folder below WATERBED_DATA.
         stem: how the files' names begin.
         where: one phrase that says where users get them.
+        instead: what else they can do.
 
     Raises:
         UsageError: there is none.
@@ -41,7 +44,7 @@ def find_files(suite: str, stem: str, where: str) -> list[Path]:
                 return found
     seen = "WATERBED_DATA is not set" if root is None else f"'{root / suite}' has no such file"
     wanted = " or ".join(f"{stem}{ending}" for ending in ENDINGS)
-    raise UsageError(f"{seen}; put {where} there as {suite}/{wanted}, or pass a file with --items.")
+    raise UsageError(f"{seen}; put {where} there as {suite}/{wanted}{instead}.")
 
 
 def read_items(path: Path) -> Iterable[Row]:
