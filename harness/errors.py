@@ -7,6 +7,7 @@ WaterbedError
 │   └── IncomparableRuns      two Runs that were not made the same way; names what differs
 ├── DataError (4)             a file that was found but cannot be trusted
 │   └── CheckpointError       weights missing, truncated, pickled, not finite
+├── TrainingDiverged (4)      a loss or the weights are no longer finite; the rates were too high
 ├── InstrumentError (4)       the measuring side failed; never the model's score
 │   ├── BackendError
 │   ├── NoSandbox
@@ -69,6 +70,10 @@ class DataError(WaterbedError, ValueError):
 
 class CheckpointError(DataError):
     """A checkpoint folder cannot be evaluated as it is."""
+
+
+class TrainingDiverged(WaterbedError, ArithmeticError):
+    """Training left the finite numbers; a loop counts the attempt as broken and may try gentler rates."""
 
 
 class InstrumentError(WaterbedError, RuntimeError):

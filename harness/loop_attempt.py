@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from .checkpoints import Checkpoint, open_checkpoint
-from .errors import CheckpointError, InstrumentError, UsageError, WaterbedError
+from .errors import (
+    CheckpointError,
+    InstrumentError,
+    TrainingDiverged,
+    UsageError,
+    WaterbedError,
+)
 from .loop_gate import Watching
 from .loop_journal import store_error, write_json
 from .loop_records import Node, Proposal
@@ -60,7 +66,8 @@ def _refused(proposal: Proposal) -> tuple[type[WaterbedError], ...]:
     """What ends an attempt and not the loop: no usable weights, or a remedy the stage cannot do."""
     # What the recipe's author wrote and a stage refuses, they must hear of.
     own = proposal.how in ("first", "retry")
-    return (CheckpointError,) if own else (CheckpointError, UsageError)
+    failed = (CheckpointError, TrainingDiverged)
+    return failed if own else (*failed, UsageError)
 
 
 def _made(

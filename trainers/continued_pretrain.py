@@ -48,7 +48,8 @@ def continued_pretrain(
     """Train a checkpoint on.
 
     Raises:
-        UsageError: no checkpoint, several processes run, or training diverged.
+        UsageError: no checkpoint, or several processes run.
+        TrainingDiverged: the loss is not finite.
         CheckpointError: the checkpoint does not load as a whole.
         DataError: a row is too long, or neither chat nor text.
     """

@@ -104,8 +104,8 @@ def distill(
     """Teach a student.
 
     Raises:
-        UsageError: no checkpoint, a quantized one, a teacher with another tokenizer, or training
-            diverged.
+        UsageError: no checkpoint, a quantized one, or a teacher with another tokenizer.
+        TrainingDiverged: the loss is not finite.
         CheckpointError: a checkpoint does not load, or zeros were not kept.
         DataError: a row is too long, or neither chat nor text.
     """

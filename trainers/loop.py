@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from ..harness.errors import UsageError
+from ..harness.errors import TrainingDiverged
 from ..harness.stage import StageContext, StagePlan
 from .chats import Example, batches
 
@@ -91,7 +91,7 @@ def fit(
             change the weights, by nothing but the weights and the step.
 
     Raises:
-        UsageError: the loss is no longer finite.
+        TrainingDiverged: the loss is no longer finite.
     """
     import torch
 
@@ -112,7 +112,7 @@ def fit(
             group["lr"] = peak * share
         cost = (loss or answer_loss)(model, plan[step])
         if not math.isfinite(cost.item()):
-            raise UsageError(
+            raise TrainingDiverged(
                 f"Stage '{stage}': the loss is {cost.item()} at step {step}; lower muon_lr "
                 f"({steps.muon_lr:g}) and adamw_lr ({steps.adamw_lr:g})."
             )

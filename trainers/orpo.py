@@ -56,7 +56,8 @@ def orpo(checkpoint: Checkpoint | None, config: OrpoConfig, context: StageContex
     """Train a checkpoint on preference pairs without a reference model.
 
     Raises:
-        UsageError: no checkpoint, no chat template, or training diverged.
+        UsageError: no checkpoint, or no chat template.
+        TrainingDiverged: the loss or a gradient is not finite.
         CheckpointError: the checkpoint does not load as a whole.
         DataError: a row is too long or no pair.
     """

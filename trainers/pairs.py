@@ -122,7 +122,7 @@ def train_on_pairs(
     """Train and write the new checkpoint.
 
     Raises:
-        UsageError: training diverged.
+        TrainingDiverged: the loss or a gradient is not finite.
     """
     rows = fingerprint(material.rows)
     model = train(job, config, context, parent=parent, identity=rows)

@@ -30,7 +30,7 @@ from .reward_signs import warn_of_signs
 from .rollouts import OWN, Material, Rewards, Sampled, answered, gather, opened
 from .saving import saver
 from .training import TrainingConfig
-from .trl_base import EVERY, Job, require_trl, train
+from .trl_base import EVERY, Job, refuse_infinite, require_trl, train
 from .trl_plan import plan
 
 if TYPE_CHECKING:
@@ -141,7 +141,8 @@ def grpo(checkpoint: Checkpoint | None, config: GrpoConfig, context: StageContex
     """Make answers likelier that earn more than others to their prompt.
 
     Raises:
-        UsageError: no checkpoint, no chat template, vLLM where it does not work, or training diverged.
+        UsageError: no checkpoint, no chat template, or vLLM where it does not work.
+        TrainingDiverged: the loss, a gradient or the model's logits are not finite.
         CheckpointError: the checkpoint does not load as a whole.
         DataError: a row is no prompt with a task, or too long.
         InstrumentError: a reward broke, or left more than 5% of the answers unscored.
@@ -154,7 +155,7 @@ def rloo(checkpoint: Checkpoint | None, config: RlooConfig, context: StageContex
     """Like `grpo`, each answer held against the others to its prompt, KL in the reward.
 
     Raises:
-        UsageError, CheckpointError, DataError, InstrumentError: see `grpo`.
+        UsageError, TrainingDiverged, CheckpointError, DataError, InstrumentError: see `grpo`.
     """
     return _improve(checkpoint, config, context)
 
@@ -166,7 +167,7 @@ def reinforce(
     """Like `rloo`, each answer held against all others of the batch.
 
     Raises:
-        UsageError, CheckpointError, DataError, InstrumentError: see `grpo`.
+        UsageError, TrainingDiverged, CheckpointError, DataError, InstrumentError: see `grpo`.
     """
     return _improve(checkpoint, config, context)
 
@@ -336,6 +337,10 @@ def _watching(trainer: type[Any], earned: _Earned, config: Config) -> type[Any]:
     def generate_and_score(self: Any, inputs: Any) -> Any:
         import torch
 
+        largest = _largest_logit(self, earned.material.prompts[inputs[0]["row"]])
+        refuse_infinite(
+            NAMES[type(config)], self.state.global_step, "largest logit", largest, config
+        )
         batch = trainer._generate_and_score_completions(self, inputs)
         if isinstance(config, ReinforceConfig):
             values = batch_advantages(earned.totals)
@@ -346,6 +351,16 @@ def _watching(trainer: type[Any], earned: _Earned, config: Config) -> type[Any]:
 
     members = {"_generate_and_score_completions": generate_and_score}
     return type(trainer.__name__, (trainer,), members)
+
+
+def _largest_logit(trainer: Any, prompt: Sequence[int]) -> float:
+    """Of the model on one prompt, by amount; what is not finite would end the sampling in a traceback."""
+    import torch
+
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    with torch.no_grad():
+        logits_1tv = model(input_ids=torch.tensor([prompt], device=model.device)).logits
+    return float(logits_1tv.abs().max())
 
 
 def _reference(model: Any, config: Config) -> Any:

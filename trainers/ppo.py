@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Literal
 from ..harness.backends.stopping import Speech
 from ..harness.checkpoints import Checkpoint
 from ..harness.datasets import fingerprint
-from ..harness.errors import UsageError
+from ..harness.errors import TrainingDiverged, UsageError
 from ..harness.stage import StageContext, StagePlan, stage
 from .distributed import assert_alone
 from .loop import CLIP, EVERY, reproducible
@@ -132,7 +132,8 @@ def ppo(checkpoint: Checkpoint | None, config: PpoConfig, context: StageContext)
     """Make answers likelier that earn more than the value head expected, near the old policy.
 
     Raises:
-        UsageError: no checkpoint, no chat template, several processes, or training diverged.
+        UsageError: no checkpoint, no chat template, or several processes.
+        TrainingDiverged: the loss or the model's logits are not finite.
         CheckpointError: the checkpoint does not load as a whole.
         DataError: a row is no prompt with a task, or too long.
         InstrumentError: a reward broke, or left more than 5% of the answers unscored.
@@ -223,7 +224,7 @@ class Learner:
         """Sample answers to `rows`, score them, and learn from them; returns the metrics.
 
         Raises:
-            UsageError: the loss is not finite.
+            TrainingDiverged: the loss is not finite.
         """
         of, sampled = self.material, self.config.sampled
         prompts = [of.prompts[row] for row in rows]
@@ -288,7 +289,7 @@ class Learner:
         now = read(self.model, self.value, part, self.config.sampled.temperature)
         loss, figures = ppo_loss(now, part, limits)
         if not math.isfinite(loss.item()):
-            raise UsageError(
+            raise TrainingDiverged(
                 f"Stage 'ppo': the loss is {loss.item()} in batch {step}; lower lr ({self.config.lr:g}) "
                 f"and muon_lr ({self.config.muon_lr:g})."
             )

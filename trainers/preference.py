@@ -103,7 +103,8 @@ def dpo(checkpoint: Checkpoint | None, config: DpoConfig, context: StageContext)
     """Train a checkpoint to prefer the chosen answers, held to itself.
 
     Raises:
-        UsageError: no checkpoint, no chat template, or training diverged.
+        UsageError: no checkpoint, or no chat template.
+        TrainingDiverged: the loss or a gradient is not finite.
         CheckpointError: the checkpoint does not load as a whole.
         DataError: a row is too long or no pair.
     """

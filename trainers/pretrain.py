@@ -67,7 +67,8 @@ def pretrain(
     """Train tokenizer and model from nothing.
 
     Raises:
-        UsageError: a checkpoint was passed, several processes run, or training diverged.
+        UsageError: a checkpoint was passed, or several processes run.
+        TrainingDiverged: the loss is no longer finite.
         DataError: a row is too long, or neither chat nor text.
     """
     assert_alone(context, "pretrain")

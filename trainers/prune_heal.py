@@ -92,8 +92,9 @@ def prune_heal(
     """Prune in rounds, healing after each.
 
     Raises:
-        UsageError: no checkpoint, a quantized one, an exclude that names nothing, another tokenizer of
-            the teacher, or training diverged.
+        UsageError: no checkpoint, a quantized one, an exclude that names nothing, or another tokenizer
+            of the teacher.
+        TrainingDiverged: the loss is not finite.
         CheckpointError: a checkpoint does not load, or the sparsity was not achieved.
         DataError: a row is too long, or neither chat nor text.
     """

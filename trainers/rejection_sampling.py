@@ -77,7 +77,8 @@ def rejection_sampling(
     """Fine-tune a checkpoint on the best of its own answers.
 
     Raises:
-        UsageError: no checkpoint, no chat template, no answer that earns enough, or training diverged.
+        UsageError: no checkpoint, no chat template, or no answer that earns enough.
+        TrainingDiverged: the loss, a gradient or the model's logits are not finite.
         CheckpointError: the checkpoint does not load as a whole.
         DataError: a row is no prompt with a task, or too long.
         InstrumentError: a reward broke, or left more than 5% of the answers unscored.

@@ -55,7 +55,8 @@ def reward_model(
     """Train a reward model from a language model.
 
     Raises:
-        UsageError: no checkpoint, no chat template, or training diverged.
+        UsageError: no checkpoint, or no chat template.
+        TrainingDiverged: the loss or a gradient is not finite.
         CheckpointError: the checkpoint does not load as a whole, or is a reward model already.
         DataError: a row is too long or no pair.
     """

@@ -23,7 +23,13 @@ from ..harness.backends.stopping import Speech, Stops
 from ..harness.backends.thinking import opens_thinking, split_thinking
 from ..harness.checkpoints import Checkpoint
 from ..harness.datasets import Row, load
-from ..harness.errors import DataError, InstrumentError, UsageError, WaterbedError
+from ..harness.errors import (
+    DataError,
+    InstrumentError,
+    TrainingDiverged,
+    UsageError,
+    WaterbedError,
+)
 from ..harness.records import (
     Generate,
     Generation,
@@ -185,6 +191,9 @@ def roll(
     """Sampled tokens of each answer, with the token that ended it.
 
     A prefix that prompts share is read anew each time, since the weights have changed.
+
+    Raises:
+        TrainingDiverged: the model's logits are not finite.
     """
     from ..harness.backends.decoding import Row, decode
 
@@ -205,7 +214,7 @@ def roll(
     found: dict[int, list[int]] = {}
     for row in decode(engine, rows, ends):
         if row.reason is None:
-            raise UsageError(f"While sampling, {row.fault}; lower the learning rates.")
+            raise TrainingDiverged(f"While sampling, {row.fault}; lower the learning rates.")
         found[row.index] = [*row.tokens, *([] if row.end is None else [row.end])]
     return [found[index] for index in range(len(rows))]
 

@@ -63,7 +63,8 @@ def sft(checkpoint: Checkpoint | None, config: SftConfig, context: StageContext)
     """Train a checkpoint on chats.
 
     Raises:
-        UsageError: no checkpoint, no chat template, or training diverged.
+        UsageError: no checkpoint, or no chat template.
+        TrainingDiverged: the loss or a gradient is not finite.
         CheckpointError: the checkpoint does not load as a whole.
         DataError: a row is too long or has no answer.
     """

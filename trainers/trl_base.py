@@ -20,7 +20,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from ..harness.checkpoints import Checkpoint
-from ..harness.errors import UsageError
+from ..harness.errors import TrainingDiverged, UsageError
 from ..harness.stage import StageContext
 from .distributed import assert_world
 from .loop import reproducible
@@ -88,7 +88,8 @@ def train(
         identity: what else the weights follow from: the rows.
 
     Raises:
-        UsageError: the number of processes is not the promised one, or training diverged.
+        UsageError: the number of processes is not the promised one.
+        TrainingDiverged: the loss or a gradient is not finite.
     """
     from transformers import PrinterCallback
 
@@ -102,7 +103,7 @@ def train(
         state = last_state(work)
         context.rewind(int(state.name.rpartition("-")[2]) if state else 0)
         done = trainer.train(resume_from_checkpoint=str(state) if state else None)
-    _finite(job.stage, done.global_step, "loss", done.training_loss, config.lr)
+    refuse_infinite(job.stage, done.global_step, "loss", done.training_loss, config)
     model = trainer.accelerator.unwrap_model(trainer.model)
     if trainer.is_fsdp_enabled:
         return Gathered(model, trainer.accelerator.get_state_dict(trainer.model))
@@ -265,7 +266,7 @@ def _watcher(stage: str, config: TrainingConfig, context: StageContext) -> Any:
                 _NAMES.get(k, k): v for k, v in (told.get("logs") or {}).items() if _told(k, v)
             }
             for name in ("loss", "grad_norm"):
-                _finite(stage, state.global_step, name, values.get(name, 0.0), config.lr)
+                refuse_infinite(stage, state.global_step, name, values.get(name, 0.0), config)
             if values:
                 context.metric(state.global_step - 1, **values)
 
@@ -289,10 +290,16 @@ def _told(name: str, value: Any) -> bool:
     )
 
 
-def _finite(stage: str, step: int, name: str, value: float, lr: float) -> None:
+def refuse_infinite(stage: str, step: int, name: str, value: float, config: TrainingConfig) -> None:
+    """Stop at a figure that is infinite or no number.
+
+    Raises:
+        TrainingDiverged: names the rates to lower.
+    """
     if not math.isfinite(value):
-        raise UsageError(
-            f"Stage '{stage}': the {name} is {value} at step {step}; lower lr ({lr:g})."
+        muon = f" and muon_lr ({config.muon_lr:g})" if config.optimizer == "muon" else ""
+        raise TrainingDiverged(
+            f"Stage '{stage}': the {name} is {value} at step {step}; lower lr ({config.lr:g}){muon}."
         )
 
 

@@ -1,14 +1,16 @@
 """The training loop: schedule, loss on answers only, reproducibility, divergence."""
 
+import copy
 import math
 
 import pytest
 import torch
 
 from waterbed.harness.datasets import load
+from waterbed.harness.errors import TrainingDiverged
 from waterbed.harness.stage import StageContext
 from waterbed.trainers.chats import Example
-from waterbed.trainers.loop import FLOOR, answer_loss, reproducible, schedule
+from waterbed.trainers.loop import FLOOR, Steps, answer_loss, fit, reproducible, schedule
 from waterbed.trainers.pretrain import PretrainConfig, new_model
 from waterbed.trainers.tokenizer import train_tokenizer
 
@@ -63,3 +65,17 @@ def test_an_untrained_model_is_about_as_good_as_guessing(model):
     example = Example(tuple(range(5, 60)), (False, *(True,) * 54))
     with torch.no_grad():
         assert answer_loss(model, [example]).item() == pytest.approx(math.log(300), rel=0.1)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_with_its_rates(model, tmp_path):
+    hot = Steps(muon_lr=1e30, adamw_lr=1e30, batch_tokens=16, epochs=4)
+    examples = [Example((5, 6, 7, 8), (False, True, True, True))] * 8
+    with pytest.raises(TrainingDiverged, match=r"lower muon_lr \(1e\+30\)"):
+        fit(
+            copy.deepcopy(model),
+            examples,
+            hot,
+            StageContext(tmp_path / "out"),
+            stage="test",
+            identity=[],
+        )

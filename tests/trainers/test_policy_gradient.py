@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from waterbed.harness.checkpoints import Checkpoint
-from waterbed.harness.errors import UsageError
+from waterbed.harness.errors import TrainingDiverged, UsageError
 from waterbed.harness.stage import StageContext, stages
 from waterbed.harness.stage_config import from_settings, from_yaml, to_yaml
 from waterbed.trainers.policy_gradient import batch_advantages
@@ -175,6 +175,15 @@ def test_a_killed_stage_goes_on_to_the_same_digest(
     lines = [json.loads(x) for x in context.metrics_path.read_text(encoding="utf-8").splitlines()]
     told = {"reward", "reward_std", "frac_reward_zero_std", "entropy", "completions/mean_length"}
     assert told | {"duplicates", "unscored", "kl"} <= lines[0].keys()
+
+
+@pytest.mark.parametrize("name", ["grpo", "rloo", "ppo"])
+def test_a_model_that_diverged_is_not_sampled_from(
+    pocket_base: Checkpoint, tmp_path: Path, name: str
+) -> None:
+    hot = {"optimizer": "muon", "muon_lr": 1e30, "lr": 1e30, "batch_size": 8}
+    with pytest.raises(TrainingDiverged, match=r"lower lr \(1e\+30\) and muon_lr \(1e\+30\)"):
+        stages.get(name).run(pocket_base, StageContext(tmp_path / "out"), **{**SETTINGS, **hot})
 
 
 def test_what_cannot_be_sampled_or_grouped_is_refused(

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from waterbed.harness.checkpoints import Checkpoint
-from waterbed.harness.errors import UsageError
+from waterbed.harness.errors import TrainingDiverged, UsageError
 from waterbed.harness.stage import StageContext, stages
 
 TINY = {
@@ -95,8 +95,9 @@ def test_wrong_settings_are_named(tiny, tmp_path, setting):
 
 
 def test_a_diverging_run_stops_with_its_rates_and_leaves_no_checkpoint(tiny, tmp_path):
-    with pytest.raises(UsageError, match="lower lr"):
+    with pytest.raises(TrainingDiverged, match=r"lower lr \(1e\+30\)") as raised:
         tune(tiny, tmp_path / "out", muon_lr=1e30, lr=1e30, epochs=3)
+    assert raised.value.exit_code == 4
     assert not (tmp_path / "out").exists()
 
 

@@ -133,6 +133,26 @@ def test_a_stage_that_writes_nan_leaves_no_checkpoint_and_a_gentler_one_is_accep
     assert alone.digest == open_checkpoint(recipe_base(out)).digest
 
 
+def test_training_that_diverges_is_a_broken_attempt_and_other_rates_are_tried(
+    recipe, tmp_path: Path
+) -> None:
+    few = {
+        "data": {"pocket/math@train": 48},
+        "batch_size": 8,
+        "lr": 1e30,
+        "optimizer": "muon",
+        "muon_lr": 1e30,
+    }
+    step = {"name": "one", "stage": "sft", "settings": few}
+    out = tmp_path / "out"
+    done = loop(
+        recipe([{**step, "on_red": "retry", "retry": [{"lr": 1e-6, "muon_lr": 1e-6}]}]), out
+    )
+    assert done.exit_code == 0
+    assert "lower lr (1e+30)" in events(out, "decided")["one.1"]["evidence"]["sentence"]
+    assert loop(recipe([step]), tmp_path / "alone").exit_code == 4
+
+
 def recipe_base(out: Path) -> str:
     return str(events(out, "base")["base"]["checkpoint"])
 
