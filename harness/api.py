@@ -16,7 +16,7 @@ from . import contamination, manifest, tables
 from .answer_cache import AnswerCache
 from .backends.thinking import no_thinking
 from .checkpoints import Checkpoint
-from .cost import money
+from .cost import Price, by_role, money
 from .errors import DataError, Interrupted, UnknownName, UsageError
 from .records import Generation, Role
 from .roles import known_checkpoint, open_roles, served, shareable
@@ -39,6 +39,7 @@ def evaluate(
     backend: str | Backend = "transformers",
     options: Mapping[str, Any] | None = None,
     judges: Mapping[Role, Backend | str | Path] | None = None,
+    prices: Mapping[Role, Price] | None = None,
     limit: int | None = None,
     samples: int | Sampling | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -60,6 +61,7 @@ def evaluate(
         backend: `transformers`, `vllm`, `openai`, or a Backend object that serves this checkpoint.
         options: passed to the backend (device, dtype, batch_size, threads ...).
         judges: who answers in the other roles (judge, user, sandbox): backends, or what roles.py reads.
+        prices: of a million tokens by role, the candidate among them; run.json then says what was spent.
         limit: only the first so many items of each task, in hash order.
         samples: answers an item, or a Sampling that also says what is made of them; default is the
             task's own number. A task that decodes greedily is then sampled (sampling.py).
@@ -110,7 +112,7 @@ def evaluate(
         )
         shared = AnswerCache(roles=shareable(backend, given, judges or {})) if cache else None
         with RunWriter(out, entry, fresh=fresh) as writer:
-            return _run(writer, plans, backends, shared, seed, stop, progress, sampling)
+            return _run(writer, plans, backends, shared, seed, stop, progress, sampling, prices)
 
 
 def score(
@@ -120,6 +122,7 @@ def score(
     *,
     items: str | Path | None = None,
     judges: Mapping[Role, Backend | str | Path] | None = None,
+    prices: Mapping[Role, Price] | None = None,
     limit: int | None = None,
     fresh: bool = True,
     label: str | None = None,
@@ -163,7 +166,7 @@ def score(
             selection={"suites": [suite], "limit": limit},
         )
         with RunWriter(Path(out), entry, fresh=fresh) as writer:
-            return _run(writer, plans, backends, None, 0, None, progress)
+            return _run(writer, plans, backends, None, 0, None, progress, prices=prices)
 
 
 def gate(
@@ -308,6 +311,7 @@ def _run(
     stop: Stop | None,
     progress: Progress | None,
     sampling: Sampling = Sampling(),
+    prices: Mapping[Role, Price] | None = None,
 ) -> Run:
     began = time.monotonic()
     runner = Runner(
@@ -332,7 +336,7 @@ def _run(
             ),
         },
         tasks=_with_prompt_hashes(writer.manifest["tasks"], outcome),
-        cost=_cost(outcome, time.monotonic() - began, writer.manifest["cost"], backends),
+        cost=_cost(outcome, time.monotonic() - began, writer.manifest["cost"], prices or {}),
     )
     if cache is not None:
         runner.share_answers()
@@ -347,15 +351,16 @@ def _with_prompt_hashes(entries: Mapping[str, Any], outcome: Outcome) -> dict[st
 
 
 def _cost(
-    outcome: Outcome, wall_s: float, before: Mapping[str, Any], backends: Mapping[Role, Backend]
+    outcome: Outcome, wall_s: float, before: Mapping[str, Any], prices: Mapping[Role, Price]
 ) -> dict[str, Any]:
     """Tokens of every answer used, wall seconds of all sittings that finished, and money."""
-    spent = money(outcome.entries, outcome.scores, backends)
+    spent = money(outcome.entries, outcome.scores, prices)
     said = [e.answer for e in outcome.entries if isinstance(e.answer, Generation)]
     return {
         "wall_s": round(before.get("wall_s", 0.0) + wall_s, 3),
         "prompt_tokens": sum(g.prompt_tokens for g in said),
         "completion_tokens": sum(g.completion_tokens for g in said),
         "cached_answers": sum(e.cached for e in outcome.entries),
+        "roles": by_role(outcome.entries),
         **({"money": spent} if spent else {}),
     }

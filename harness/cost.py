@@ -2,20 +2,22 @@
 
 Tokens come from the stored answers, answer by answer; time from that Run's wall clock over all its
 tokens, so it holds for the same machine, engine and batch size only. What was not measured is None,
-never 0: recorded answers have no tokens, answers from the cache took no time. Money is counted only where
-a backend was told its prices.
+never 0: recorded answers have no tokens, answers from the cache took no time. Money is counted only for
+roles whose price of tokens the user told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from .records import Generation
+from .errors import UsageError
+from .records import Choice, Generation
 
 if TYPE_CHECKING:
-    from .backends.base import Backend
     from .journal import Entry
     from .records import Role, Score
     from .run import Run
@@ -38,6 +40,30 @@ class TaskCost:
     def answers(self) -> int:
         """Items times answers an item."""
         return self.items * self.repeats
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a million tokens cost, in the user's currency.
+
+    Raises:
+        UsageError: no amount of money.
+    """
+
+    prompt: float
+    completion: float
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(p) and p >= 0 for p in (self.prompt, self.completion)):
+            raise UsageError(
+                f"{self.prompt:g} and {self.completion:g} are no prices of a million tokens; both are "
+                "0 or more."
+            )
+
+    def of(self, answer: Generation | Choice) -> float:
+        """What an answer cost."""
+        spent = answer.prompt_tokens * self.prompt + answer.completion_tokens * self.completion
+        return spent / 1e6
 
 
 def unknown_costs(tasks: Mapping[str, Any]) -> tuple[TaskCost, ...]:
@@ -89,42 +115,68 @@ def seconds_per_solved(run: Run) -> dict[str, dict[str, float]]:
     return found
 
 
+def by_role(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
+    """Answers, tokens and seconds an answer (the median) of each role but the sandbox.
+
+    Tokens and seconds are None where nobody counted them, as for recorded answers and for alternatives that
+    were weighed here. An answer from the cache counts with its tokens and took no time.
+    """
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.role != "sandbox":
+            found.setdefault(entry.role, []).append(entry)
+    return {role: _role(own) for role, own in sorted(found.items())}
+
+
+def _role(own: Sequence[Entry]) -> dict[str, Any]:
+    said = [e.answer for e in own if isinstance(e.answer, Generation | Choice)]
+    prompt = sum(answer.prompt_tokens for answer in said)
+    completion = sum(answer.completion_tokens for answer in said)
+    counted = prompt + completion > 0
+    took = [e.answer.latency_s for e in own if isinstance(e.answer, Generation) and not e.cached]
+    return {
+        "answers": len(own),
+        "cached": sum(e.cached for e in own),
+        "prompt_tokens": prompt if counted else None,
+        "completion_tokens": completion if counted else None,
+        "median_s": round(statistics.median(took), 4) if any(took) else None,
+    }
+
+
 def money(
-    entries: Iterable[Entry],
-    scores: Mapping[ScoreKey, Score],
-    backends: Mapping[Role, Backend],
+    entries: Iterable[Entry], scores: Mapping[ScoreKey, Score], prices: Mapping[Role, Price]
 ) -> dict[str, Any]:
     """What the answers cost by their token counts, in the currency of the prices; empty without prices.
 
     In all, by role, by task and per solved item. `uncounted` answers, whose tokens the server did not
     tell, cost something that is not in here; so do tries that failed. Cached answers cost nothing.
     """
-    prices = {role: backend.describe().get("prices") for role, backend in backends.items()}
-    by_role: dict[str, float] = {role: 0.0 for role, price in prices.items() if price}
-    if not by_role:
+    if not prices:
         return {}
-    by_task: dict[str, float] = {}
+    roles: dict[str, float] = dict.fromkeys(prices, 0.0)
+    tasks: dict[str, float] = {}
     uncounted = 0
     for entry in entries:
         price = prices.get(entry.role)
         if not price or entry.cached:
             continue
         said = entry.answer
-        if not isinstance(said, Generation) or not said.prompt_tokens + said.completion_tokens:
+        if not (
+            isinstance(said, Generation | Choice) and said.prompt_tokens + said.completion_tokens
+        ):
             uncounted += 1
             continue
-        cost = (
-            said.prompt_tokens * price["prompt"] + said.completion_tokens * price["completion"]
-        ) / 1e6
-        by_role[entry.role] += cost
-        by_task[entry.ticket.task] = by_task.get(entry.ticket.task, 0.0) + cost
+        cost, task = price.of(said), entry.ticket.task
+        roles[entry.role] += cost
+        tasks[task] = tasks.get(task, 0.0) + cost
     solved = {(task, sample) for (task, sample, _), s in scores.items() if s.value == 1.0}
-    count = {task: sum(t == task for t, _ in solved) for task in by_task}
+    count = {task: sum(t == task for t, _ in solved) for task in tasks}
     return {
-        "total": sum(by_role.values()),
-        "by_role": by_role,
-        "by_task": by_task,
-        "per_solved": {t: by_task[t] / n if n else None for t, n in count.items()},
+        "prices": {role: asdict(price) for role, price in prices.items()},
+        "total": sum(roles.values()),
+        "by_role": roles,
+        "by_task": tasks,
+        "per_solved": {t: tasks[t] / n if n else None for t, n in count.items()},
         "uncounted": uncounted,
     }
 

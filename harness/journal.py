@@ -69,7 +69,7 @@ def decode_answer(data: Mapping[str, Any]) -> Answer:
         calls = tuple(ToolCall(**call) for call in fields.pop("calls", ()))
         return Generation(**fields, calls=calls)
     if kind == "Choice":
-        return Choice(tuple(fields["logprobs"]), tuple(fields["token_counts"]))
+        return Choice(tuple(fields.pop("logprobs")), tuple(fields.pop("token_counts")), **fields)
     if kind == "Execution":
         from .sandbox.program import Execution
 

@@ -180,6 +180,9 @@ class Choice:
 
     logprobs: tuple[float, ...]
     token_counts: tuple[int, ...]
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    """Read and written for it, as a server bills them; 0 and 0 where nobody counted."""
 
     @property
     def best(self) -> int:

@@ -1,19 +1,23 @@
 """Who answers: a checkpoint folder, or a model that some server serves.
 
 Besides the candidate a task may need a judge or a simulated user. Each is named by one text: a folder
-or hub id, which is loaded here, or `http://host:port/v1#model`, which is asked over HTTP. Not here: the
-sandbox (backends/sandbox.py), which tasks need whom (tasks.py), whether two Runs had the same judge
-(comparability.py).
+or hub id, which is loaded here, or `http://host:port/v1#model`, which is asked over HTTP. Who answers is
+said on the command line or in Python, never in a file, since keys are sent there (backends/keys.py). Not
+here: the sandbox (backends/sandbox.py), which tasks need whom (tasks.py), whether two Runs had the same
+judge (comparability.py).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .checkpoints import Checkpoint, open_checkpoint
+from .cost import Price
 from .errors import UnknownName, UsageError
 from .records import Role
 
@@ -24,6 +28,17 @@ if TYPE_CHECKING:
 SERVER_OPTIONS = (
     *("url", "key_variable", "concurrency", "timeout_s", "deadline_s", "token_field", "body"),
 )
+#: Whose answers are billed by tokens.
+_PRICED = ("candidate", "judge", "user")
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """Who answers besides the candidate, and what anybody's tokens cost."""
+
+    judges: Mapping[Role, Backend | str | Path] = field(default_factory=dict)
+    """By role; texts are read by `open_role`."""
+    prices: Mapping[Role, Price] = field(default_factory=dict)
 
 
 def known_checkpoint(given: str | Path | Checkpoint, backend: str | Backend) -> Checkpoint | None:
@@ -67,6 +82,28 @@ def served(model: str, checkpoint: Checkpoint | None, options: Mapping[str, Any]
     return OpenAIBackend(model, digest=checkpoint.digest if checkpoint else None, **options)
 
 
+def read_prices(given: Iterable[str]) -> dict[Role, Price]:
+    """Prices of a million tokens, each written `role=prompt,completion`.
+
+    Raises:
+        UsageError: one is written otherwise.
+    """
+    found: dict[Role, Price] = {}
+    for text in given:
+        role, _, amounts = text.partition("=")
+        try:
+            prompt, completion = map(float, amounts.split(","))
+        except ValueError:
+            prompt = completion = math.nan
+        if role not in _PRICED or math.isnan(prompt + completion):
+            raise UsageError(
+                f"--price {text} is no price of a million tokens; write it like judge=2,8 (prompt, "
+                f"completion) for one of {', '.join(_PRICED)}."
+            )
+        found[cast(Role, role)] = Price(prompt, completion)
+    return found
+
+
 def open_role(role: Role, spec: str | Path, begun: Mapping[str, Any]) -> Backend:
     """The backend of another role, by what the user wrote.
 
@@ -84,7 +121,7 @@ def open_role(role: Role, spec: str | Path, begun: Mapping[str, Any]) -> Backend
         from .backends.openai import OpenAIBackend
 
         url, _, model = text.partition("#")
-        return OpenAIBackend(model or None, url=url)
+        return OpenAIBackend(model or None, url=url, role=role)
     try:
         checkpoint = open_checkpoint(spec)
     except UsageError as error:

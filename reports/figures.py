@@ -85,6 +85,18 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
 
 
+def latency(seconds: float | None) -> str:
+    """The wait for one answer: "0.043 s"."""
+    return ABSENT if seconds is None else f"{seconds:.3g} s"
+
+
+def money(amount: float | None) -> str:
+    """An amount in the currency of the prices that the user told: "1,204.50", "0.0312"."""
+    if amount is None:
+        return ABSENT
+    return f"{amount:,.2f}" if amount >= 1 else f"{amount:.3g}"
+
+
 def moment(text: str) -> str:
     """An ISO date and time as "2026-11-20 17:20 UTC"; anything else as it is."""
     try:

@@ -31,6 +31,8 @@ _WRITE: dict[str, Callable[[float | None], str]] = {
     "count": figures.count,
     "p": figures.p_value,
     "duration": figures.duration,
+    "latency": figures.latency,
+    "money": figures.money,
 }
 
 
@@ -81,12 +83,13 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def render(template: str, **data: Any) -> bytes:
-    """The page as UTF-8."""
+def render(template: str, *styles: str, **data: Any) -> bytes:
+    """The page as UTF-8; `styles` are files of its own beside page.css."""
     from markupsafe import Markup
 
     style, script = (
-        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
+        "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
+        for names in (("page.css", *styles), ("page.js",))
     )
     page = (
         environment()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import charts, wording
 from .budget import Plan
+from .cost_view import CostView, cost_view
 from .flips import Answer, RunLike, read_answer, read_texts
 from .hostile import Excerpt, excerpt
 from .judge_view import JudgedView, judged_view
@@ -77,6 +78,7 @@ class RunView:
     scale: charts.Scale
     tasks: tuple[TaskView, ...]
     judged: tuple[JudgedView, ...]
+    cost: CostView
     facts: tuple[tuple[str, str], ...]
 
 
@@ -101,8 +103,16 @@ def run_view(run: RunLike, scores: pd.DataFrame, generations: pd.DataFrame, plan
         scale=_SCORES,
         tasks=tasks,
         judged=tuple(judged_view(n, results[n]["judge"]) for n in names if "judge" in results[n]),
-        facts=flat({k: v for k, v in manifest.items() if k not in ("tasks", "schema_version")}),
+        cost=cost_view(manifest.get("cost") or {}),
+        facts=flat(_facts(manifest)),
     )
+
+
+def _facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What is not shown elsewhere on the page."""
+    shown = {k: v for k, v in manifest.items() if k not in ("tasks", "schema_version")}
+    cost = shown.get("cost") or {}
+    return {**shown, "cost": {k: v for k, v in cost.items() if k not in ("roles", "money")}}
 
 
 def _task(

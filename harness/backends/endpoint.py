@@ -22,8 +22,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from ..errors import BackendError, UsageError
+from ..errors import BackendError
 from ..records import Fault
+from .keys import Key
 
 A = TypeVar("A")
 
@@ -38,6 +39,8 @@ OVERLOADED = frozenset({429, 503, 529})
 HOPELESS = frozenset({401, 402, 403, 404, 405})
 #: Fields that are asked for where they are given, and done without elsewhere.
 OPTIONAL = frozenset({"logprobs", "top_logprobs"})
+#: What reading a body that is none raises.
+UNREADABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError)
 _TOO_LONG = re.compile(
     r"context.{0,12}(length|window|size)|max_model_len|(prompt|input).{0,40}too (long|large)|too many tokens",
     re.IGNORECASE,
@@ -107,28 +110,26 @@ class Endpoint:
 
     Args:
         url: up to and with the version, for example `http://127.0.0.1:8000/v1`.
-        key: sent as a bearer token; kept out of every message and record.
+        key: its value is sent as a bearer token, and kept out of every message and record.
         most: requests under way at most.
         timeout_s: longest wait for one try.
         deadline_s: longest wait for one request with all its tries.
     """
 
     def __init__(
-        self, url: str, key: str | None, *, most: int, timeout_s: float, deadline_s: float
+        self, url: str, key: Key, *, most: int, timeout_s: float, deadline_s: float
     ) -> None:
         import httpx
 
-        key = (key or "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise UsageError("The key holds characters that no header can carry; copy it again.")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        headers = {"Authorization": f"Bearer {key.value}"} if key.value else {}
         limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
         self.url = url.rstrip("/")
         parts = urlsplit(self.url)
         host = parts.netloc.rsplit("@", 1)[-1]
         #: The address as it may be shown, without a user's name and password.
         self.shown = urlunsplit((parts.scheme, host, parts.path, "", ""))
-        self.secrets = [s for s in (key, parts.password) if s]
+        self.key = key
+        self.secrets = [s for s in (key.value, parts.password) if s]
         self.client = httpx.Client(
             headers=headers, timeout=httpx.Timeout(timeout_s, connect=10.0), limits=limits
         )
@@ -163,8 +164,8 @@ class Endpoint:
             return response.json()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise BackendError(
-                f"{self.shown}{path} gave no answer ({self.told(error)}); check the address, the key and "
-                "that the server is running."
+                f"{self.shown}{path} gave no answer ({self.told(error)}); check the address, the key "
+                f"({self.key.told}), and that the server is running."
             ) from None
 
     def accepts(self, address: str) -> bool:
@@ -183,8 +184,8 @@ class Endpoint:
 
         Args:
             path: below the server's address, or a whole address.
-            read: makes the answer of a JSON body; raises ValueError, KeyError, TypeError or IndexError
-                where the body is not one, which counts as a failed try.
+            read: makes the answer of a JSON body; raises one of UNREADABLE where the body is not one,
+                which counts as a failed try.
 
         Raises:
             BackendError: the server refuses every request alike, or is gone.
@@ -226,7 +227,7 @@ class Endpoint:
             return self._refused(response)
         try:
             answer = read(response.json())
-        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        except (*UNREADABLE, RecursionError) as error:
             return _Again("backend_error", f"an answer that is none ({self.told(error)})")
         self.limiter.rose()
         return answer
@@ -238,8 +239,8 @@ class Endpoint:
             return _Again("backend_error", f"HTTP {code}: {text}", _retry_after(response))
         if code in HOPELESS:
             raise BackendError(
-                f"{self.shown} answers HTTP {code} ({text}); check the model's name and the key, then run "
-                "the same command again: it resumes."
+                f"{self.shown} answers HTTP {code} ({text}); check the model's name and the key "
+                f"({self.key.told}), then run the same command again: it resumes."
             )
         name = _unsupported(response)
         if name and name not in OPTIONAL:

@@ -4,12 +4,11 @@ Chats go to `/chat/completions`, raw text to `/completions`. Alternatives (`Choo
 gives log-probabilities: of the prompt's own tokens (`echo`), for chats also `/tokenize` to learn what
 the template makes of them (vLLM has both); elsewhere those of the first answered token, where every
 alternative must begin with a token of its own among the likeliest. Retries and the number of requests
-under way are endpoint.py's. Not here: starting a server; prices of tokens, which the user tells.
+under way are endpoint.py's, keys are keys.py's. Not here: starting a server; what tokens cost (cost.py).
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -25,17 +24,18 @@ from ..records import (
     Generation,
     Message,
     Request,
+    Role,
     content_hash,
 )
 from .base import Ticket, as_text, unreadable
 from .endpoint import Endpoint
-from .openai_bodies import chat, completion, echo_reader, first_tokens, messages_of
+from .keys import key_for
+from .openai_bodies import Echoed, chat, completion, echo_reader, first_tokens, messages_of
 
 #: Raised when the same request could be answered otherwise by newer code.
 VERSION = "1"
 #: How many alternatives of the first token a chat server is asked for (OpenAI's limit).
 TOP = 20
-KEY_VARIABLE = "OPENAI_API_KEY"
 
 
 class OpenAIBackend:
@@ -46,12 +46,11 @@ class OpenAIBackend:
         url: up to and with the version, for example `http://127.0.0.1:8000/v1`.
         digest: of the checkpoint that is served, where it is known: answers then belong to the
             weights, not to the address.
-        key_variable: environment variable that holds the key.
+        role: what the model plays here, which says whose key its server is sent (keys.py).
+        key_variable: environment variable that holds the key, instead.
         concurrency: requests under way at most; the server may bear fewer and is then given fewer.
         timeout_s, deadline_s: longest wait for one try, and for a request with all its tries.
         token_field: `max_completion_tokens` for models that refuse `max_tokens`.
-        prompt_price, completion_price: of a million tokens, in your currency; both or neither. With them
-            run.json says what the answers cost.
         body: further fields of every request, for example `{"chat_template_kwargs": {...}}`.
 
     Raises:
@@ -67,32 +66,24 @@ class OpenAIBackend:
         *,
         url: str,
         digest: str | None = None,
-        key_variable: str = KEY_VARIABLE,
+        role: Role = "candidate",
+        key_variable: str | None = None,
         concurrency: int = 64,
         timeout_s: float = 600.0,
         deadline_s: float = 1800.0,
         token_field: str = "max_tokens",
-        prompt_price: float | None = None,
-        completion_price: float | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> None:
         if concurrency < 1:
             raise UsageError(f"concurrency must be at least 1, got {concurrency}.")
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise UsageError(f"'{url}' is no address; pass one such as http://127.0.0.1:8000/v1.")
-        prices = {"prompt": prompt_price, "completion": completion_price}
-        if (prompt_price is None) != (completion_price is None) or min(
-            prompt_price or 0.0, completion_price or 0.0
-        ) < 0:
-            raise UsageError(f"Prices of tokens come in pairs and are not negative, got {prices}.")
-        self.prices = None if prompt_price is None else prices
+        _check_address(url)
         self.parallel = concurrency
         self.token_field = token_field
         self.body = dict(body or {})
         self.digest = digest
         self.endpoint = Endpoint(
             url,
-            os.environ.get(key_variable),
+            key_for(role, url, key_variable),
             most=concurrency,
             timeout_s=timeout_s,
             deadline_s=deadline_s,
@@ -142,7 +133,6 @@ class OpenAIBackend:
             "context": self.served.get("max_model_len"),
             "concurrency": self.parallel,
             "body": self.body,
-            **({"prices": self.prices} if self.prices else {}),
         }
 
     def render(self, request: Request) -> str:
@@ -257,7 +247,7 @@ class OpenAIBackend:
         asked |= {"echo": True, "logprobs": 1}
         if not special:
             asked["add_special_tokens"] = False  # the template has written them
-        found: list[tuple[float, int]] = []
+        found: list[Echoed] = []
         for choice in choices:
             whole = prompt + choice
             got = self.endpoint.post(
@@ -266,8 +256,24 @@ class OpenAIBackend:
             if isinstance(got, Fault):
                 return got
             found.append(got)
-        return Choice(tuple(p for p, _ in found), tuple(n for _, n in found))
+        prompts, written = zip(*(echoed.spent for echoed in found), strict=True)
+        return Choice(
+            tuple(echoed.logprob for echoed in found),
+            tuple(echoed.tokens for echoed in found),
+            sum(prompts),
+            sum(written),
+        )
 
     def close(self) -> None:
         """Drop the connections."""
         self.endpoint.close()
+
+
+def _check_address(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number
+        good = False
+    if not good:
+        raise UsageError(f"'{url}' is no address; pass one such as http://127.0.0.1:8000/v1.")

@@ -1,12 +1,12 @@
 """The JSON bodies of an OpenAI-compatible server, read into answers.
 
-Every reader raises ValueError, KeyError, TypeError or IndexError where a body is not one, which the
-endpoint takes for a failed try. What a model wrote is kept as it is. Not here: asking.
+Every reader raises one of endpoint.UNREADABLE where a body is not one, which is taken for a failed try. What a model wrote is kept as it is. Not here: asking.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..records import Choice, Fault, Generation, Message, ToolCall
@@ -43,7 +43,7 @@ def _generation(
     calls: tuple[ToolCall, ...],
     seconds: float,
 ) -> Generation:
-    usage = body.get("usage") or {}
+    prompt, written = spent(body)
     told = choice.get("logprobs") or {}
     tokens = told.get("content")  # of a chat; a completion lists bare numbers
     logprobs = [t["logprob"] for t in tokens] if tokens else told.get("token_logprobs")
@@ -51,12 +51,18 @@ def _generation(
         text=text,
         stop_reason="length" if choice.get("finish_reason") == "length" else "stop",
         thinking=thinking,
-        prompt_tokens=int(usage.get("prompt_tokens") or 0),
-        completion_tokens=int(usage.get("completion_tokens") or 0),
+        prompt_tokens=prompt,
+        completion_tokens=written,
         latency_s=seconds,
         calls=calls,
         logprob=sum(map(float, logprobs)) if logprobs else None,
     )
+
+
+def spent(body: Mapping[str, Any]) -> tuple[int, int]:
+    """Tokens of the prompt and of the answer, as the server bills them; 0 where it does not say."""
+    usage = body.get("usage") or {}
+    return int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
 
 
 def _text(content: Any) -> str:
@@ -85,13 +91,22 @@ def first_tokens(body: Mapping[str, Any], choices: Sequence[str]) -> Choice | Fa
             "backend_error",
             f"the {len(told)} likeliest first tokens do not tell {list(choices)} apart",
         )
-    return Choice(tuple(told[token] for token in begun), (1,) * len(choices))
+    return Choice(tuple(told[token] for token in begun), (1,) * len(choices), *spent(body))
 
 
-def echo_reader(start: int, end: int) -> Callable[[Mapping[str, Any]], tuple[float, int] | Fault]:
+@dataclass(frozen=True, slots=True)
+class Echoed:
+    """The log-probability of some of a prompt's characters."""
+
+    logprob: float
+    tokens: int
+    spent: tuple[int, int]
+
+
+def echo_reader(start: int, end: int) -> Callable[[Mapping[str, Any]], Echoed | Fault]:
     """Reads the summed log-probability of the prompt's characters from `start` to `end`."""
 
-    def read(body: Mapping[str, Any]) -> tuple[float, int] | Fault:
+    def read(body: Mapping[str, Any]) -> Echoed | Fault:
         told = body["choices"][0].get("logprobs")
         if not told:
             return Fault(
@@ -99,6 +114,8 @@ def echo_reader(start: int, end: int) -> Callable[[Mapping[str, Any]], tuple[flo
             )
         pairs = zip(told["text_offset"], told["token_logprobs"], strict=True)
         own = [float(p) for offset, p in pairs if start <= offset < end and p is not None]
-        return (sum(own), len(own)) if own else Fault("backend_error", "no token of an alternative")
+        if not own:
+            return Fault("backend_error", "no token of an alternative")
+        return Echoed(sum(own), len(own), spent(body))
 
     return read

@@ -11,10 +11,19 @@ import typer
 
 from ..cost import seconds_per_solved
 from ..errors import UsageError
-from .output import default_out, print_json, progress, result_rows, say, suite_names, table
+from .output import (
+    cost_lines,
+    default_out,
+    print_json,
+    progress,
+    result_rows,
+    say,
+    suite_names,
+    table,
+)
 
 if TYPE_CHECKING:
-    from ..records import Role
+    from ..roles import Others
     from ..run import Run
 
 Suites = Annotated[
@@ -30,9 +39,13 @@ Dtype = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or floa
 Batch = Annotated[int | None, typer.Option("--batch-size", help="Prompts a batch.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads of torch.")]
 
-_WHO = "a checkpoint folder, or http://host:port/v1#model"
-User = Annotated[str | None, typer.Option(help=f"Who plays the customer or user: {_WHO}.")]
-Judge = Annotated[str | None, typer.Option(help=f"Who judges: {_WHO}.")]
+_WHO = "a checkpoint folder, or http://host:port/v1#model (its key: WATERBED_{}_API_KEY)"
+User = Annotated[str | None, typer.Option(help=f"Who plays the user: {_WHO.format('USER')}.")]
+Judge = Annotated[str | None, typer.Option(help=f"Who judges: {_WHO.format('JUDGE')}.")]
+Prices = Annotated[
+    list[str] | None,
+    typer.Option("--price", help="Of a million tokens, ROLE=PROMPT,COMPLETION: judge=2,8."),
+]
 BaseUrl = Annotated[
     str | None, typer.Option(help="With --backend openai: the server, http://host:port/v1.")
 ]
@@ -58,6 +71,7 @@ def eval_(
     base_url: BaseUrl = None,
     user: User = None,
     judge: Judge = None,
+    price: Prices = None,
     device: Device = None,
     dtype: Dtype = None,
     batch_size: Batch = None,
@@ -91,7 +105,7 @@ def eval_(
     from ..tasks import resolve
 
     allow_unsafe(unsafe_local_exec)
-    names = suite_names(suites)
+    names, others = suite_names(suites), named_others(price, user=user, judge=judge)
     options = _with_url(base_url, backend)
     options |= {"device": device, "dtype": dtype, "batch_size": batch_size, "threads": threads}
     sampling = Sampling(samples, _numbers(k), best_of, scorer)
@@ -113,7 +127,8 @@ def eval_(
             where,
             backend=backend,
             options=options,
-            judges=_others(user=user, judge=judge),
+            judges=others.judges,
+            prices=others.prices,
             limit=limit,
             samples=sampling,
             settings=settings,
@@ -134,6 +149,7 @@ def score(
     ] = None,
     out: Out = None,
     judge: Judge = None,
+    price: Prices = None,
     limit: Limit = None,
     label: Annotated[str | None, typer.Option(help="How pages call this Run.")] = None,
     unsafe_local_exec: UnsafeExec = False,
@@ -144,13 +160,15 @@ def score(
 
     allow_unsafe(unsafe_local_exec)
     where = out or default_out("score", suite, responses.stem)
+    others = named_others(price, judge=judge)
     with progress(f"score {suite}") as update:
         run = score_(
             suite,
             responses,
             where,
             items=items,
-            judges=_others(judge=judge),
+            judges=others.judges,
+            prices=others.prices,
             limit=limit,
             label=label,
             progress=update,
@@ -167,9 +185,16 @@ def _with_url(url: str | None, backend: str) -> dict[str, Any]:
     return {"url": url} if url else {}
 
 
-def _others(**named: str | None) -> dict[Role, str]:
-    """Who was named for the other roles."""
-    return {role: who for role, who in named.items() if who}  # type: ignore[misc]
+def named_others(price: list[str] | None, **named: str | None) -> Others:
+    """Who was named for the other roles, and the prices of tokens.
+
+    Raises:
+        UsageError: a price is no price.
+    """
+    from ..roles import Others, read_prices
+
+    judges = {role: who for role, who in named.items() if who}
+    return Others(judges, read_prices(price or ()))  # type: ignore[arg-type]
 
 
 def _numbers(text: str | None) -> tuple[int, ...]:
@@ -198,6 +223,8 @@ def show(run: Run, *, as_json: bool) -> None:
         numbers = ("points", "std. error", "n", "tokens/solved", "s/solved")
         columns = ("task", "metric", *numbers[:3], "unscored", *numbers[3:])
         table(columns, result_rows(results, seconds_per_solved(run)), numbers)
+    for told in cost_lines(run.manifest.get("cost") or {}):
+        say(told)
     say(f"Run ({run.status}): {run.path}")
     for _, told in contaminated(run, results):
         say(f"{told}.")

@@ -149,6 +149,25 @@ def _short(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
+def cost_lines(cost: Mapping[str, Any]) -> Iterator[str]:
+    """What each role's answers took, a sentence each, and the money; from run.json (cost.py)."""
+    from ...reports import figures
+
+    spent = cost.get("money") or {}
+    for role, own in (cost.get("roles") or {}).items():
+        cached = f" ({own['cached']:,} from the cache)" if own["cached"] else ""
+        parts = [f"{own['answers']:,} answers{cached}"]
+        if own["prompt_tokens"] is not None:
+            parts.append(f"{own['prompt_tokens']:,} + {own['completion_tokens']:,} tokens")
+        if own["median_s"] is not None:
+            parts.append(f"{figures.latency(own['median_s'])} an answer (median)")
+        if role in spent.get("by_role", {}):
+            parts.append(f"{figures.money(spent['by_role'][role])} by its price")
+        yield f"{role}: {', '.join(parts)}"
+    if spent.get("uncounted"):
+        yield f"{spent['uncounted']:,} answers without a count of tokens are in no price."
+
+
 def points(value: float | None) -> str:
     """A proportion in points, one decimal place."""
     return "-" if value is None else f"{100 * value:.1f}"

@@ -40,6 +40,8 @@ class FaultyServer(ThreadingHTTPServer):
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.bodies: list[dict[str, Any]] = []
+        #: Every Authorization header that came; None for none.
+        self.keys: set[str | None] = set()
         self.under_way = self.most_under_way = 0
         self.gone = False
         self.lock = threading.Lock()
@@ -71,10 +73,12 @@ class Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
     def do_GET(self) -> None:
+        self.server.keys.add(self.headers.get("Authorization"))
         self.reply(200, {"data": [{"id": "adder", "max_model_len": 128}]})
 
     def do_POST(self) -> None:
         server = self.server
+        server.keys.add(self.headers.get("Authorization"))
         if server.gone:
             self.drop()
             return

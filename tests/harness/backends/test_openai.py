@@ -10,6 +10,7 @@ from faulty_server import KINDS, FaultyServer, serving
 
 from waterbed.harness.backends import endpoint
 from waterbed.harness.backends.endpoint import Endpoint, Limiter
+from waterbed.harness.backends.keys import Key
 from waterbed.harness.backends.openai import OpenAIBackend
 from waterbed.harness.errors import BackendError, UsageError
 from waterbed.harness.records import Choose, Generate, GenerationSettings, Sample, Score, user
@@ -112,7 +113,7 @@ def test_a_server_that_goes_away_stops_the_run(monkeypatch: pytest.MonkeyPatch) 
     with serving() as server:
         backend = OpenAIBackend(url=server.url, deadline_s=20.0)
         backend.endpoint.client.close()
-        backend.endpoint = Endpoint(server.url, None, most=4, timeout_s=1.0, deadline_s=20.0)
+        backend.endpoint = Endpoint(server.url, Key(), most=4, timeout_s=1.0, deadline_s=20.0)
     task = sums(50)
     with pytest.raises(BackendError, match="not been reachable"):
         Runner({"candidate": backend}).run([TaskPlan(task, task.items)])
