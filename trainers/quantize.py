@@ -8,10 +8,16 @@
     smoothquant   Xiao et al. 2022 (arXiv 2211.10438): moves outliers into the weights, then int8-dynamic
     fp8           8-bit floats (E4M3), a scale a channel and a token
 
-Every linear layer is quantized but the output layer, unless `head` says so; embeddings and norms never
-are. What is written loads in transformers, which unpacks weights and rounds activations as asked, and in
-vLLM, which has kernels for it. Not here: the numbers of a scheme (quantize_schemes.py), llm-compressor
-itself (oneshot.py), training with quantization.
+Every linear layer is quantized but the output layer, unless `head` says so, those that `exclude` names, and
+the most sensitive ones if so many are to be kept; embeddings and norms never are. What is written loads in transformers, which unpacks weights and rounds activations as asked, and in
+vLLM, which has kernels for it.
+
+Calibration rows are traced like rows that were trained on, though no loss is taken on them: methods that
+look at data choose weights, ranges or layers that fit these very rows, so a test item among them would
+flatter the result on itself.
+
+Not here: the numbers of a scheme (quantize_schemes.py), which layers are sensitive
+(quantize_sensitivity.py), llm-compressor itself (oneshot.py), training with quantization.
 """
 
 from __future__ import annotations
@@ -31,6 +37,7 @@ from .calibration import NO_DATA, Calibration, gather
 from .distributed import assert_alone
 from .oneshot import compress, quiet, require_llm_compressor
 from .quantize_schemes import Scheme, fp8, grouped, int8
+from .quantize_sensitivity import ignored, most_sensitive, sensitivity
 from .speed import Timing
 
 
@@ -40,8 +47,30 @@ class QuantizeConfig:
 
     head: bool = False
     """Quantize the output layer too; an embedding that was tied to it is then kept apart, as it was."""
+    exclude: tuple[str, ...] = ()
+    """Linear layers that stay as they are, as patterns such as `*.down_proj`; vLLM computes q, k and v as
+    one matrix, and gate and up, and wants them alike."""
+    keep_most_sensitive: int = 0
+    """So many parts stay as they are beside those: the ones whose rounding moves the answers to `data`
+    most. A part is what engines compute as one matrix."""
+    data: Mapping[str, int | None] = field(default_factory=dict)
+    """Datasets of chats or texts, with the number of rows of each (None: all); for `keep_most_sensitive`."""
+    longest: int | None = None
+    """Most tokens of a row; None means what the model can hold."""
     timing: Timing = field(default_factory=Timing)
     """How speed before and after is measured, in transformers, which unpacks weights."""
+
+    def __post_init__(self) -> None:
+        if self.keep_most_sensitive < 0:
+            raise ValueError(
+                f"keep_most_sensitive must not be below 0, got {self.keep_most_sensitive}"
+            )
+        if self.keep_most_sensitive and not self.data:
+            raise ValueError("keep_most_sensitive is measured on rows; name some in data")
+        if self.data and not (self.keep_most_sensitive or isinstance(self, CalibratedConfig)):
+            raise ValueError(
+                "this method looks at data for keep_most_sensitive only; set that, or drop data"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +79,6 @@ class CalibratedConfig(QuantizeConfig):
 
     data: Mapping[str, int | None]
     """Datasets of chats or texts, with the number of rows of each (None: all)."""
-    longest: int | None = None
-    """Most tokens of a row; None means what the model can hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +90,7 @@ class RtnConfig(QuantizeConfig):
     """Inputs that share a scale; None is the greatest of 128, 64, 32, 16 that fits every layer."""
 
     def __post_init__(self) -> None:
+        QuantizeConfig.__post_init__(self)
         _check_grid(self.bits, self.group_size)
 
 
@@ -79,6 +107,7 @@ class GptqConfig(CalibratedConfig):
     """Columns that are rounded before the rest of the layer is mended."""
 
     def __post_init__(self) -> None:
+        QuantizeConfig.__post_init__(self)
         _check_grid(self.bits, self.group_size)
         if self.damping <= 0 or self.block_size < 1:
             raise ValueError(
@@ -95,6 +124,7 @@ class AwqConfig(CalibratedConfig):
     """Inputs that share a scale; None is the greatest of 128, 64, 32, 16 that fits every layer."""
 
     def __post_init__(self) -> None:
+        QuantizeConfig.__post_init__(self)
         _check_grid(self.bits, self.group_size)
 
 
@@ -106,6 +136,7 @@ class SmoothQuantConfig(CalibratedConfig):
     """How much of an outlier moves into the weights: alpha of eq. 4."""
 
     def __post_init__(self) -> None:
+        QuantizeConfig.__post_init__(self)
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength must be in [0, 1], got {self.strength}")
 
@@ -125,17 +156,21 @@ class Work:
     modifiers: Sequence[Any]
 
 
-def rtn(model: Any, config: RtnConfig) -> Work:
+#: What a method asks for, of a model, its settings, and the layers that stay as they are.
+Method = Callable[[Any, Any, Sequence[str]], Work]
+
+
+def rtn(model: Any, config: RtnConfig, ignore: Sequence[str]) -> Work:
     """Round weights to the nearest level."""
-    scheme = grouped(model, config.bits, config.group_size, config.head)
+    scheme = grouped(model, config.bits, config.group_size, ignore)
     return Work(scheme, [scheme.rounding()])
 
 
-def gptq(model: Any, config: GptqConfig) -> Work:
+def gptq(model: Any, config: GptqConfig, ignore: Sequence[str]) -> Work:
     """Round weights so that each layer's outputs on the calibration rows change least."""
     from llmcompressor.modifiers.quantization import GPTQModifier
 
-    scheme = grouped(model, config.bits, config.group_size, config.head)
+    scheme = grouped(model, config.bits, config.group_size, ignore)
     modifier = GPTQModifier(
         config_groups=scheme.groups,
         ignore=scheme.ignore,
@@ -146,7 +181,7 @@ def gptq(model: Any, config: GptqConfig) -> Work:
     return Work(scheme, [modifier])
 
 
-def awq(model: Any, config: AwqConfig) -> Work:
+def awq(model: Any, config: AwqConfig, ignore: Sequence[str]) -> Work:
     """Scale channels by the activations they meet, then round.
 
     Raises:
@@ -161,38 +196,38 @@ def awq(model: Any, config: AwqConfig) -> Work:
         )
     from llmcompressor.modifiers.transform.awq import AWQModifier
 
-    scheme = grouped(model, config.bits, config.group_size, config.head, symmetric=False)
+    scheme = grouped(model, config.bits, config.group_size, ignore, symmetric=False)
     return Work(scheme, [AWQModifier(), scheme.rounding()])
 
 
-def int8_dynamic(model: Any, config: QuantizeConfig) -> Work:
+def int8_dynamic(model: Any, _config: QuantizeConfig, ignore: Sequence[str]) -> Work:
     """Round weights to 8 bits, and activations as they come."""
-    scheme = int8(model, config.head, dynamic=True)
+    scheme = int8(model, ignore, dynamic=True)
     return Work(scheme, [scheme.rounding()])
 
 
-def int8_static(model: Any, config: CalibratedConfig) -> Work:
+def int8_static(model: Any, _config: CalibratedConfig, ignore: Sequence[str]) -> Work:
     """Round weights to 8 bits, and activations within the range that the calibration rows span."""
-    scheme = int8(model, config.head, dynamic=False)
+    scheme = int8(model, ignore, dynamic=False)
     return Work(scheme, [scheme.rounding()])
 
 
-def smoothquant(model: Any, config: SmoothQuantConfig) -> Work:
+def smoothquant(model: Any, config: SmoothQuantConfig, ignore: Sequence[str]) -> Work:
     """Move the activations' outliers into the weights, then round as `int8_dynamic`."""
     from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
 
-    scheme = int8(model, config.head, dynamic=True)
+    scheme = int8(model, ignore, dynamic=True)
     smooth = SmoothQuantModifier(smoothing_strength=config.strength)
     return Work(scheme, [smooth, scheme.rounding()])
 
 
-def fp8_dynamic(model: Any, config: QuantizeConfig) -> Work:
+def fp8_dynamic(model: Any, _config: QuantizeConfig, ignore: Sequence[str]) -> Work:
     """Round weights, and activations as they come, to 8-bit floats."""
-    scheme = fp8(model, config.head)
+    scheme = fp8(model, ignore)
     return Work(scheme, [scheme.rounding()])
 
 
-def register(name: str, config: type[Any], method: Callable[[Any, Any], Work]) -> None:
+def register(name: str, config: type[Any], method: Method) -> None:
     """Make a stage of a method."""
 
     def plan(checkpoint: Checkpoint | None, config: Any, context: StageContext) -> StagePlan:
@@ -207,7 +242,7 @@ def register(name: str, config: type[Any], method: Callable[[Any, Any], Work]) -
 
 def quantize(
     name: str,
-    method: Callable[[Any, Any], Work],
+    method: Method,
     checkpoint: Checkpoint | None,
     config: QuantizeConfig,
     context: StageContext,
@@ -215,17 +250,27 @@ def quantize(
     """Quantize, save, reload, count and time.
 
     Raises:
-        UsageError: no checkpoint, one that is quantized already, a group size that does not fit, or what
-            the method cannot do here.
+        UsageError: no checkpoint, one that is quantized already, a group size that does not fit, an
+            exclude that names nothing, nothing left to quantize, or what the method cannot do here.
         DataError: a calibration row is bad or too long.
         CheckpointError: the checkpoint does not load, or what was saved is not what was asked for.
     """
     parent, loaded = _start(name, checkpoint, context)
     calibration = _calibration(config, loaded, context)
+    ignore = ignored(loaded.model, config.head, config.exclude)
     with quiet():
-        work = method(loaded.model, config)
+        work = method(loaded.model, config, ignore)
+    further: dict[str, Any] = {}
+    if config.keep_most_sensitive:
+        found = sensitivity(loaded, work.scheme, calibration.examples, context, name)
+        ignore += most_sensitive(found, config.keep_most_sensitive)
+        further = {"sensitivity": {" ".join(part): nats for part, nats in found.items()}}
+        _, loaded = _start(name, checkpoint, context)  # the first was rounded
+        with quiet():
+            work = method(loaded.model, config, ignore)
     save = compress(loaded, work.modifiers, calibration.examples, context, name)
-    count = measurement(name, parent, Asked(bits=work.scheme.most_bits), config.timing, context)
+    asked = Asked(bits=work.scheme.most_bits, among=lambda layer: layer not in ignore)
+    count = measurement(name, parent, asked, config.timing, context, further=further)
 
     def reloaded(folder: Path) -> Mapping[str, Any]:
         load(folder, context.device, "float32", trust_remote_code=False)
@@ -247,6 +292,7 @@ def _plan(
     """The dry run of every method; nothing is timed, since there are no steps."""
     _, loaded = _start(name, checkpoint, context)
     calibration = _calibration(config, loaded, context)
+    ignored(loaded.model, config.head, config.exclude)
     parameters = sum(p.numel() for p in loaded.model.parameters())
     return StagePlan(
         stage=name,
@@ -277,7 +323,7 @@ def _start(
 
 
 def _calibration(config: QuantizeConfig, loaded: Loaded, context: StageContext) -> Calibration:
-    if not isinstance(config, CalibratedConfig):
+    if not config.data and not isinstance(config, CalibratedConfig):
         return NO_DATA
     longest = config.longest or loaded.context
     return gather(config.data, loaded.tokenizer, longest, context.seed)

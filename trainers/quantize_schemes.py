@@ -1,12 +1,13 @@
 """The numbers of a quantization scheme, in compressed-tensors' terms, every field written out.
 
 llm-compressor's presets fix groups of 128, which fail on small layers; here a group that fits is found,
-or the one that was asked for refused. Not here: methods (quantize.py).
+or the one that was asked for refused. Not here: methods (quantize.py); which layers stay as they are
+(quantize_sensitivity.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,6 @@ from ..harness.errors import UsageError
 
 #: Group sizes that are tried, in this order.
 SIZES = (128, 64, 32, 16)
-HEAD = "lm_head"
 #: Bits of a scale, and of a matrix's own record (its shape).
 _SCALE = 32
 _RECORD = 256
@@ -29,7 +29,7 @@ class Scheme:
     ignore: list[str]
     """Layers that stay as they are."""
     most_bits: float
-    """A weight takes at most so many on disk, scales included."""
+    """A weight of the other layers takes at most so many on disk, scales included."""
 
     def rounding(self) -> Any:
         """The modifier that rounds to the nearest, with a scale from the least and greatest value."""
@@ -39,14 +39,17 @@ class Scheme:
 
 
 def grouped(
-    model: Any, bits: int, group_size: int | None, head: bool, *, symmetric: bool = True
+    model: Any, bits: int, group_size: int | None, ignore: Sequence[str], *, symmetric: bool = True
 ) -> Scheme:
     """Integer weights with a scale for each group of inputs; activations as they are.
+
+    Args:
+        ignore: linear layers that stay as they are, by name; so below.
 
     Raises:
         UsageError: a layer's inputs are no multiple of the group size, or of any that is tried.
     """
-    size = _group(_inputs(model, head), group_size)
+    size = _group(_inputs(model, ignore), group_size)
     weights = {
         "num_bits": bits,
         "type": "int",
@@ -56,10 +59,10 @@ def grouped(
         "observer": "memoryless_minmax",
     }
     scales = (_SCALE if symmetric else _SCALE + bits) / size
-    return _scheme(model, head, weights, None, bits + scales)
+    return _scheme(model, ignore, weights, None, bits + scales)
 
 
-def int8(model: Any, head: bool, *, dynamic: bool) -> Scheme:
+def int8(model: Any, ignore: Sequence[str], *, dynamic: bool) -> Scheme:
     """8-bit integer weights with a scale for each output; activations a token, or a layer (static)."""
     activations = {
         "num_bits": 8,
@@ -69,10 +72,10 @@ def int8(model: Any, head: bool, *, dynamic: bool) -> Scheme:
         "dynamic": dynamic,
         "observer": None if dynamic else "static_minmax",
     }
-    return _scheme(model, head, _channel("int"), activations, _by_channel(model, head))
+    return _scheme(model, ignore, _channel("int"), activations, _by_channel(model, ignore))
 
 
-def fp8(model: Any, head: bool) -> Scheme:
+def fp8(model: Any, ignore: Sequence[str]) -> Scheme:
     """E4M3 weights with a scale for each output, activations with one for each token."""
     activations = {
         "num_bits": 8,
@@ -82,7 +85,7 @@ def fp8(model: Any, head: bool) -> Scheme:
         "dynamic": True,
         "observer": None,
     }
-    return _scheme(model, head, _channel("float"), activations, _by_channel(model, head))
+    return _scheme(model, ignore, _channel("float"), activations, _by_channel(model, ignore))
 
 
 def _channel(kind: str) -> dict[str, Any]:
@@ -95,30 +98,32 @@ def _channel(kind: str) -> dict[str, Any]:
     }
 
 
-def _by_channel(model: Any, head: bool) -> float:
-    return 8 + _SCALE / min(_inputs(model, head).values())
+def _by_channel(model: Any, ignore: Sequence[str]) -> float:
+    return 8 + _SCALE / min(_inputs(model, ignore).values())
 
 
-def _scheme(model: Any, head: bool, weights: Any, activations: Any, bits: float) -> Scheme:
-    smallest = min(layer.weight.numel() for layer in _linear(model, head).values())
+def _scheme(
+    model: Any, ignore: Sequence[str], weights: Any, activations: Any, bits: float
+) -> Scheme:
+    smallest = min(layer.weight.numel() for layer in linear(model, ignore).values())
     group = {"targets": ["Linear"], "weights": weights, "input_activations": activations}
     return Scheme(
         groups={"group_0": group},
-        ignore=[] if head else [HEAD],
+        ignore=[*ignore],
         most_bits=bits + _RECORD / smallest,
     )
 
 
-def _linear(model: Any, head: bool) -> dict[str, Any]:
-    """The layers that are quantized."""
+def linear(model: Any, ignore: Sequence[str]) -> dict[str, Any]:
+    """The layers that are quantized, by name."""
     from torch import nn
 
     found = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
-    return {n: m for n, m in found.items() if head or n != HEAD}
+    return {n: m for n, m in found.items() if n not in ignore}
 
 
-def _inputs(model: Any, head: bool) -> dict[str, int]:
-    return {name: int(layer.in_features) for name, layer in _linear(model, head).items()}
+def _inputs(model: Any, ignore: Sequence[str]) -> dict[str, int]:
+    return {name: int(layer.in_features) for name, layer in linear(model, ignore).items()}
 
 
 def _group(inputs: Mapping[str, int], wanted: int | None) -> int:

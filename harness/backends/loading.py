@@ -10,9 +10,10 @@ finite and a tokenizer that knows more tokens than the model.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -219,7 +220,8 @@ def _quiet() -> Iterator[None]:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        yield
+        with redirect_stderr(io.StringIO()):  # nothing else turns off the bars of compressed-tensors
+            yield
     finally:
         logging.set_verbosity(level)
         if bars:

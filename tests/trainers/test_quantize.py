@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import waterbed
 from waterbed.harness.backends.loading import load
@@ -200,6 +201,11 @@ def test_the_digest_follows_the_quantization_config(made, tmp_path):
         ("gptq", {"data": {}}, "data is empty"),
         ("gptq", {**ROWS, "damping": 0}, "damping must be above 0"),
         ("smoothquant", {**ROWS, "strength": 2}, "strength must be in"),
+        ("rtn", {"exclude": ["*.none"]}, r"exclude: '\*.none' names no linear layer"),
+        ("int8-dynamic", ROWS, "looks at data for keep_most_sensitive only"),
+        ("fp8", {"keep_most_sensitive": 1}, "is measured on rows; name some in data"),
+        ("gptq", {**ROWS, "keep_most_sensitive": -1}, "must not be below 0, got -1"),
+        ("rtn", {**ROWS, "keep_most_sensitive": 16}, "and the model has 16 parts to quantize"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_sentence(pocket_base, tmp_path, stage, settings, said):
@@ -233,3 +239,41 @@ def test_a_quantized_checkpoint_is_evaluated_like_any_other(made, stage, tmp_pat
     found = json.loads((tmp_path / "run" / "results.json").read_text(encoding="utf-8"))
     metric = found["pocket/chat"]["metrics"]["correct"]
     assert metric["n"] == 16 and metric["mean"] > 0
+
+
+def test_layers_that_are_named_stay_as_they_are(made, pocket_base):
+    checkpoint = made("rtn", exclude=("*.down_proj", "model.layers.1.*"))
+    stored = {
+        name: m["bits"] for name, m in lineage(checkpoint)["achieved"]["after"]["matrices"].items()
+    }
+    for name, bits in stored.items():
+        spared = name.endswith("down_proj") or ".layers.1." in name or name == "model.embed_tokens"
+        assert (bits == 32) == spared, name
+    layer = "model.layers.0.mlp.down_proj"
+    assert torch.equal(weights(checkpoint, layer), weights(pocket_base, layer))
+
+
+def test_the_part_that_rounding_hurts_most_is_found_and_kept(pocket_base, tmp_path):
+    """Outliers on inputs that the norm before turns off change nothing, until their groups are rounded."""
+    folder = Path(shutil.copytree(pocket_base.path, tmp_path / "planted"))
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.layers.0.post_attention_layernorm.weight"][::32] = 0.0
+    matrix = tensors["model.layers.0.mlp.up_proj.weight"]
+    matrix[:, ::32] = 20 * matrix.abs().max()
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    settings = {**ROWS, **UNTIMED, "keep_most_sensitive": 1}
+    context = StageContext(tmp_path / "out")
+    checkpoint = stages.get("rtn").run(open_checkpoint(folder), context, **settings)
+    measured = lineage(checkpoint)["sensitivity"]
+    worst = max(measured, key=measured.get)
+    assert worst == "model.layers.0.mlp.gate_proj model.layers.0.mlp.up_proj"
+    assert len(measured) == 16 and all(nats > 0 for nats in measured.values())
+    stored = lineage(checkpoint)["achieved"]["after"]["matrices"]
+    kept = {name for name, matrix in stored.items() if matrix["bits"] == 32}
+    assert kept == {*worst.split(), "model.embed_tokens"}
+    assert lineage(checkpoint)["data"]["pocket/math@train"]["rows"] == 24
+
+
+def test_loading_packed_weights_draws_no_bars(made, capfd):
+    load(made("rtn").path, "cpu", "float32", False)
+    assert capfd.readouterr().err == ""
