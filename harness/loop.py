@@ -12,17 +12,18 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .checkpoints import Checkpoint, open_checkpoint
 from .errors import DataError, Interrupted, StoreError, UsageError, WaterbedError
 from .loop_attempt import promote, train
-from .loop_gate import Bench, Show, Watching, has_reserve, levels
+from .loop_case import Case
+from .loop_gate import Bench, Show, Watching, cost_of, has_reserve, levels
 from .loop_journal import SUMMARY, Event, LoopJournal, write_json
 from .loop_records import Judged, LoopResult, Node, Proposal, Skipped
-from .loop_repair import Case, proposals
+from .loop_repair import learned, proposals
 from .loop_summary import spent, summary
 from .recipe import Recipe, StageStep
 from .run import Run
@@ -35,6 +36,10 @@ _CODES = (("invalid", 4), ("red", 1), ("broken", 4), ("inconclusive", 3))
 
 def _silent(_: str) -> None:
     """Nobody listens."""
+
+
+def _unread(_: Path) -> None:
+    """Nobody reads along."""
 
 
 @contextlib.contextmanager
@@ -50,6 +55,7 @@ def loop(
     say: Callable[[str], None] = _silent,
     watching: Watching = _unwatched,
     show: Show | None = None,
+    told: Callable[[Path], object] = _unread,
 ) -> LoopResult:
     """Run a recipe into a folder, or go on with the loop that was begun there.
 
@@ -59,6 +65,7 @@ def loop(
         say: told in a sentence what was decided and why.
         watching: `with watching(what) as update:`, and `update(done, total)` while it lasts.
         show: called with each verdict, both Runs and a folder, for pages.
+        told: called with the loop's folder whenever `loop.json` was written anew.
 
     Raises:
         ConfigError: the recipe does not validate; lists every problem.
@@ -71,7 +78,7 @@ def loop(
     with LoopJournal(folder) as journal:
         bench = Bench(recipe=given, out=folder, say=say, watching=watching, show=show)
         _begin(given, journal, resume=resume, say=say)
-        return _Loop(given, journal, bench).run()
+        return _Loop(given, journal, bench, told).run()
 
 
 def _begin(
@@ -111,10 +118,14 @@ class _Loop:
     recipe: Recipe
     journal: LoopJournal
     bench: Bench
+    told: Callable[[Path], object]
     anchor: Node | None = None
     accepted: Node | None = None
     stopped: str | None = None
     """Why no further attempt is made, beside what the gates said."""
+    learned: dict[str, int | None] = field(default_factory=dict)
+    targets: set[str] = field(default_factory=set)
+    """Both of what was accepted; see `Case`."""
 
     def run(self) -> LoopResult:
         """All stages; the summary is written whatever happens."""
@@ -153,7 +164,7 @@ class _Loop:
                 "checkpoint": str(checkpoint.path),
                 "digest": checkpoint.digest,
                 "run": str(run.path),
-                "cost": _cost(run),
+                "cost": cost_of(run),
             }
 
         event = self.journal.once("base", "base", evaluated)
@@ -164,7 +175,12 @@ class _Loop:
 
     def _stage(self, step: StageStep, start: Node | None) -> _End:
         """Try one stage until an attempt is accepted or nothing is left to try."""
-        case = Case(step, start.checkpoint if start else None)
+        case = Case(
+            step,
+            start.checkpoint if start else None,
+            learned=dict(self.learned),
+            targets=frozenset(self.targets),
+        )
         for proposal in proposals(case):
             if isinstance(proposal, Skipped):
                 self._skip(step, proposal, len(case.judged))
@@ -180,6 +196,8 @@ class _Loop:
                 self.anchor = self.anchor or node
                 label = self._decision(name)["label"]
                 self._promote(node, label)
+                self.learned |= learned(proposal.settings)
+                self.targets |= {step.target.split("/")[0]} if step.target else set()
                 return _End(0, node, go_on=True)
             if judged.outcome == "invalid":
                 return self._give_up(step, case, "its data cannot be believed")
@@ -259,7 +277,7 @@ class _Loop:
                 checkpoint=str(checkpoint.path),
                 run=str(run.path),
             )
-            return {"verdict": judged.as_dict(), "seconds": _since(began), "cost": _cost(run)}
+            return {"verdict": judged.as_dict(), "seconds": _since(began), "cost": cost_of(run)}
         number, reserve = len(case.judged) + 1, has_reserve(self.recipe)
         rules = levels(self.recipe.rules(step), number, step.tries, reserve=reserve)
         judged = self.bench.judge(name, checkpoint, start, self.anchor, step, rules)
@@ -268,7 +286,7 @@ class _Loop:
             before = self._confirmations(step)
             confirmed = self.bench.confirm(name, checkpoint, start, step, rules, before=before)
         runs = [Run.open(j.run) for j in (judged, confirmed) if j and j.run]
-        cost = {key: sum(_cost(run)[key] for run in runs) for key in _cost(runs[0])}
+        cost = {key: sum(cost_of(run)[key] for run in runs) for key in cost_of(runs[0])}
         found: dict[str, Any] = {
             "verdict": judged.as_dict(),
             "seconds": _since(began),
@@ -332,6 +350,8 @@ class _Loop:
     def _promote(self, node: Node, label: str) -> None:
         self.accepted = node
         promote(self.journal.folder, node, label, self.recipe.digest)
+        if self.recipe.noise:
+            self.journal.once("noise", node.attempt, lambda: self.bench.noise(node))
 
     def _closing(self, code: int, node: Node | None) -> str:
         where = (
@@ -350,6 +370,8 @@ class _Loop:
         except StoreError:
             if status != "failed":
                 raise
+        else:
+            self.told(self.journal.folder)
         return found
 
 
@@ -374,12 +396,6 @@ def _label(event: Event, *, first: bool) -> str:
     if confirmed and confirmed["outcome"] == "green":
         return "accepted (confirmed on the reserve)"
     return "accepted (selection not confirmed)"
-
-
-def _cost(run: Run) -> dict[str, int]:
-    """Tokens of a Run's answers."""
-    cost = run.manifest.get("cost") or {}
-    return {"tokens": int(cost.get("prompt_tokens", 0)) + int(cost.get("completion_tokens", 0))}
 
 
 def _since(began: float) -> float:

@@ -15,6 +15,7 @@ from typing import Any
 from .checkpoints import Checkpoint, open_checkpoint
 from .errors import (
     CheckpointError,
+    DataError,
     InstrumentError,
     TrainingDiverged,
     UsageError,
@@ -44,16 +45,20 @@ def train(
         device=recipe.device,
         threads=recipe.threads,
     )
+    began = time.monotonic()
+    mends = proposal.mends
+    origin = mends.attempt if mends else start.attempt if start else None
     found: dict[str, Any] = {
         "attempt": name,
-        "parent": start.attempt if start else None,
+        "parent": origin,
         "how": proposal.how,
         "stage": proposal.stage,
         "settings": dict(proposal.settings),
         "why": proposal.why,
     }
-    began = time.monotonic()
     parent = start.checkpoint if start else None
+    if mends and mends.checkpoint:
+        parent = open_checkpoint(mends.checkpoint)
     try:
         made = _made(context, proposal, parent, watching)
     except _refused(proposal) as error:
@@ -67,7 +72,7 @@ def _refused(proposal: Proposal) -> tuple[type[WaterbedError], ...]:
     # What the recipe's author wrote and a stage refuses, they must hear of.
     own = proposal.how in ("first", "retry")
     failed = (CheckpointError, TrainingDiverged)
-    return failed if own else (*failed, UsageError)
+    return failed if own else (*failed, UsageError, DataError)
 
 
 def _made(

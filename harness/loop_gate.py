@@ -10,6 +10,7 @@ earlier one failed is confirmed on the reserve. Not here: what is tried (loop_re
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -156,6 +157,17 @@ class Bench:
             rules=rules,
         )
 
+    def noise(self, node: Node) -> dict[str, Any]:
+        """Measure how much an accepted checkpoint differs from itself, and what that cost."""
+        from .noise import measure_noise
+
+        began = time.monotonic()
+        with self.watching(f"noise of {node.attempt}") as update:
+            measure_noise(node.run, progress=update)
+        again = [Run.open(path) for path in sorted((node.run.path / "noise").iterdir())]
+        tokens = sum(cost_of(run)["tokens"] for run in again)
+        return {"seconds": round(time.monotonic() - began, 3), "cost": {"tokens": tokens}}
+
     def _live(
         self, attempt: str, checkpoint: Checkpoint, previous: Node, step: StageStep, rules: Policy
     ) -> Run:
@@ -268,6 +280,12 @@ def has_reserve(recipe: Recipe) -> bool:
     if recipe.reserve == REST:
         return any(len(task.items) > (recipe.limit or 0) for task in resolve(recipe.suites))
     return bool(recipe.reserve)
+
+
+def cost_of(run: Run) -> dict[str, int]:
+    """Tokens of a Run's answers."""
+    cost = run.manifest.get("cost") or {}
+    return {"tokens": int(cost.get("prompt_tokens", 0)) + int(cost.get("completion_tokens", 0))}
 
 
 def _items(run: Any) -> int:

@@ -14,7 +14,18 @@ if TYPE_CHECKING:
     from .checkpoints import Checkpoint
     from .run import Run
 
-How = Literal["base", "first", "retry", "replay", "interpolate", "earlier", "gentler"]
+How = Literal[
+    "base",
+    "first",
+    "retry",
+    "replay",
+    "keep",
+    "heal",
+    "lighter",
+    "interpolate",
+    "earlier",
+    "gentler",
+]
 Outcome = Literal["green", "red", "inconclusive", "invalid", "broken"]
 """`invalid`: data or instrument; `broken`: the stage left no checkpoint that could be judged."""
 OUTCOMES: Mapping[int, Outcome] = {0: "green", 1: "red", 3: "inconclusive", 4: "invalid"}
@@ -31,6 +42,8 @@ class Proposal:
     """A sentence for people."""
     ready: str | None = None
     """Folder of a checkpoint that is there already, so that nothing is trained."""
+    mends: Judged | None = None
+    """The attempt whose checkpoint this starts from; None: where the stage of the recipe began."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,21 +2,22 @@
 
 Each remedy looks at what the gates said so far and proposes attempts, one after the other, all from the
 checkpoint where the stage began; the loop takes the first that is accepted. A remedy that cannot apply
-says why. Not here: running and judging attempts (loop.py), compression's own repairs.
+says why; whether it can follows from the settings that the stage has and from what it made, not from its
+name. Not here: compression's own remedies (loop_compression.py), running and judging attempts (loop.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .checkpoints import Checkpoint
 from .dataset_rows import shape_of
 from .datasets import datasets, load_any
-from .loop_records import Judged, Proposal, Skipped
-from .recipe import Action, Remedy, StageStep
+from .loop_case import Case, Tries, replay_datasets
+from .loop_compression import compresses, heal, keep, lighter
+from .loop_records import Proposal, Skipped
+from .recipe import Remedy
 from .stage import StageContext, stages
 
 #: The stage that takes the weighted mean of two checkpoints (WiSE-FT).
@@ -30,40 +31,6 @@ UNCOUNTED_ROWS = 2000
 #: Rates are divided, and weights of a penalty multiplied, by this a try.
 GENTLER, GENTLER_TRIES = 3.0, 2
 _RATES, _PENALTIES = ("lr", "muon_lr", "adamw_lr"), ("beta", "kl")
-
-
-@dataclass(slots=True)
-class Case:
-    """One stage of a recipe while it is being decided."""
-
-    step: StageStep
-    start: Checkpoint | None
-    """Where every attempt starts."""
-    judged: list[Judged] = field(default_factory=list)
-    """What the gates said, in order; the first is the stage as written."""
-
-    @property
-    def regressed(self) -> tuple[str, ...]:
-        """Domains to be mended: proven losses of all tries, else all that fell in the first.
-
-        The target is never among them: it has rows of its own.
-        """
-        target = (self.step.target or "").split("/")[0]
-        proven = [domain for judged in self.judged for domain in judged.lost]
-        fell = [
-            claim.split("/")[0]
-            for claim, delta in self.judged[0].deltas.items()
-            if delta is not None and delta < 0
-        ]
-        return tuple(d for d in dict.fromkeys(proven or fell) if d != target)
-
-    def action(self) -> Action:
-        """What the recipe wants after the first attempt."""
-        red = self.judged[0].outcome in ("red", "broken")
-        return self.step.on_red if red else self.step.on_inconclusive
-
-
-Tries = Iterator[Proposal | Skipped]
 
 
 def proposals(case: Case) -> Tries:
@@ -83,12 +50,12 @@ def proposals(case: Case) -> Tries:
 
 def _replay(case: Case) -> Tries:
     """Rows of what regressed beside the stage's own, each round more and for all that fell by then."""
-    declared = {d.replay_for: d for d in datasets.all().values() if d.replay_for}
+    declared = replay_datasets()
     data = case.step.settings.get("data")
     if not isinstance(data, Mapping):
         yield Skipped("replay", f"stage '{case.step.stage}' has no 'data' to mix rows into")
         return
-    shapes = {_shape(reference) for reference in data}
+    shapes = {shape(reference) for reference in data}
     for share in ROUNDS:
         domains = [
             d for d in case.regressed if d in declared and shapes == {str(declared[d].shape)}
@@ -106,7 +73,7 @@ def _replay(case: Case) -> Tries:
         yield Proposal(how="replay", stage=case.step.stage, settings=settings, why=why)
 
 
-def _shape(reference: str) -> str | None:
+def shape(reference: str) -> str | None:
     """The shape of the rows that a reference gives."""
     known = datasets.all().get(reference.partition("@")[0])
     return known.shape if known else shape_of(load_any(reference, n=1)[0])
@@ -118,20 +85,30 @@ def _mixed(settings: Mapping[str, Any], named: Mapping[str, str], rows: int) -> 
     if replayed:
         # Every reference stands in one place only, so the recipe's own replay moves over.
         total = sum(replayed["domains"].values())
-        declared = {d.replay_for: d.name for d in datasets.all().values() if d.replay_for}
+        declared = replay_datasets()
         for domain, weight in replayed["domains"].items():
-            data[f"{declared[domain]}@train"] = round(replayed["rows"] * weight / total)
+            data[f"{declared[domain].name}@train"] = round(replayed["rows"] * weight / total)
     for name in named.values():
         reference = f"{name}@train"
         data[reference] = (data.get(reference) or 0) + rows
     return {**settings, "data": data, **({"replay": None} if replayed else {})}
 
 
+def learned(settings: Mapping[str, Any]) -> dict[str, int | None]:
+    """The chats and texts that a training with these settings learned, by dataset."""
+    if not isinstance(settings.get("data"), Mapping):
+        return {}
+    whole: dict[str, int | None] = _mixed(settings, {}, 0)["data"]
+    return {name: n for name, n in whole.items() if shape(name) in ("messages", "text")}
+
+
 def _interpolate(case: Case) -> Tries:
     """Points on the line back to where the stage began, the farthest first."""
-    rejected = next((j.checkpoint for j in case.judged if j.checkpoint), None)
-    if rejected is None or case.start is None:
+    if case.made is None or case.start is None:
         yield Skipped("interpolate", "there are no two checkpoints to draw a line between")
+        return
+    if compresses(case):
+        yield Skipped("interpolate", "the line back would undo the compression")
         return
     if LINE_STAGE not in stages.all():
         yield Skipped("interpolate", f"no stage '{LINE_STAGE}' is registered here")
@@ -140,15 +117,15 @@ def _interpolate(case: Case) -> Tries:
         yield Proposal(
             how="interpolate",
             stage=LINE_STAGE,
-            settings={"other": str(Path(rejected).resolve()), "alpha": share},
+            settings={"other": str(Path(str(case.made.checkpoint)).resolve()), "alpha": share},
             why=f"{share:.0%} of the way from where the stage began to what it made",
         )
 
 
 def _earlier(case: Case) -> Tries:
     """Checkpoints that the stage kept on its way, the latest first."""
-    made = next((Path(j.checkpoint) for j in case.judged if j.checkpoint), None)
-    folder = StageContext(made).kept if made else None
+    made = case.made
+    folder = StageContext(Path(str(made.checkpoint))).kept if made else None
     kept = sorted(folder.iterdir(), key=_by_step) if folder and folder.is_dir() else []
     if not kept:
         yield Skipped("earlier", f"stage '{case.step.stage}' kept no earlier checkpoint")
@@ -168,7 +145,7 @@ def _by_step(path: Path) -> tuple[int, str]:
 
 def _gentler(case: Case) -> Tries:
     """Smaller learning rates, a stronger pull towards where the stage began."""
-    full = stages.get(case.step.stage).settings(**case.step.settings)
+    full = case.settings
     rates = [k for k in _RATES if isinstance(full.get(k), float)]
     pulls = [k for k in _PENALTIES if isinstance(full.get(k), float) and full[k] > 0]
     if not rates and not pulls:
@@ -188,6 +165,9 @@ def _gentler(case: Case) -> Tries:
 
 REMEDIES: Mapping[Remedy, Callable[[Case], Tries]] = {
     "replay": _replay,
+    "keep": keep,
+    "heal": heal,
+    "lighter": lighter,
     "interpolate": _interpolate,
     "earlier": _earlier,
     "gentler": _gentler,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, PrivateAttr, StringConstraints, field_validator
 
@@ -24,7 +24,8 @@ from .tasks import resolve
 Action = Literal["stop", "rollback", "retry", "repair"]
 """`stop` ends the loop; `rollback` drops the stage and goes on; the others try again from where the
 stage began."""
-Remedy = Literal["replay", "interpolate", "earlier", "gentler"]
+Remedy = Literal["replay", "keep", "heal", "lighter", "interpolate", "earlier", "gentler"]
+REMEDIES: tuple[Remedy, ...] = get_args(Remedy)
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")]
 #: `reserve: rest`: the items beyond `limit` are kept for confirmation.
 REST = "rest"
@@ -59,8 +60,10 @@ class StageStep(Config):
     """What to do where no try was accepted."""
     retry: tuple[dict[str, Any], ...] = ()
     """Changes to `settings`, one for each try."""
-    repair: tuple[Remedy, ...] = ("replay", "interpolate", "earlier", "gentler")
+    repair: tuple[Remedy, ...] = REMEDIES
     """What is tried, in this order; what does not apply to the stage is skipped with a sentence."""
+    heal: dict[str, Any] = Field(default_factory=dict)
+    """Settings of `distill` where `repair` heals by it, instead of those that follow from the loop."""
     tries: Annotated[int, Field(ge=1, le=20)] = 5
     """Attempts at this stage, the first one included."""
 
@@ -93,6 +96,9 @@ class Recipe(Config):
     """Items of each task, in hash order, that decide; as for `waterbed gate --limit`."""
     reserve: tuple[str, ...] | Literal["rest"] = ()
     """Suites that confirm a second try and are never read before, or `rest`: the items beyond `limit`."""
+    noise: bool = False
+    """Measure the noise floor of what is accepted (`waterbed noise`): the planned share of changed items
+    is then a measured one, and drift can fail a gate, for which every item is asked."""
     budget: Budget = Budget()
     seed: int = 0
     """Of every stage, and of the order of the items."""

@@ -34,7 +34,8 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
     file.write_text(GOOD)
     step = Recipe.load(file).stages[0]
     assert (step.on_red, step.on_inconclusive, step.otherwise) == ("repair", "stop", "stop")
-    assert step.repair == ("replay", "interpolate", "earlier", "gentler")
+    training, compression = ("interpolate", "earlier", "gentler"), ("keep", "heal", "lighter")
+    assert step.repair == ("replay", *compression, *training)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import pytest
 
 from waterbed.harness.checkpoints import Checkpoint, open_checkpoint
 from waterbed.harness.loop import loop
+from waterbed.harness.loop_case import Case
 from waterbed.harness.loop_records import Judged, Proposal, Skipped
-from waterbed.harness.loop_repair import LINE, Case, proposals
+from waterbed.harness.loop_repair import LINE, proposals
 from waterbed.harness.recipe import StageStep
 from waterbed.harness.stage import stages
 
