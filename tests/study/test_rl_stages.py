@@ -50,6 +50,13 @@ REJECTION: dict[str, Any] = {
     "sampled": {"n": 8, "max_tokens": 48},
     "replay": {"rows": 1500, "domains": {d: 1.0 for d in DOMAINS if d != "math"}},
 }
+#: 60 steps of 64 answers by AdamW at a rate far too high.
+BAD: dict[str, Any] = {
+    "data": {"pocket/math-prompts@train": 480},
+    "sampled": {"n": 8, "max_tokens": 48},
+    "batch_size": 64,
+    "lr": 1e-3,
+}
 METHODS: Mapping[str, tuple[Target, str, dict[str, Any]]] = {
     "grpo": ("instruction", "grpo", {**SAME, "beta": 0.05}),
     "grpo without KL": ("instruction", "grpo", SAME),
@@ -57,6 +64,7 @@ METHODS: Mapping[str, tuple[Target, str, dict[str, Any]]] = {
     "reinforce": ("instruction", "reinforce", SAME),
     "ppo": ("instruction", "ppo", SAME),
     "rejection sampling": ("math", "rejection-sampling", REJECTION),
+    "planted bad run": ("math", "grpo", BAD),
 }
 COLUMNS = ("method", "seed", "rewarded items", "fixed", "broken", "p", *DOMAINS, "gate", "red")
 
@@ -173,3 +181,5 @@ def test_every_method_is_measured_in_every_domain(study: Study, name: str) -> No
     assert set(DOMAINS) == set(row.percent)
     if name == "grpo":
         assert row.share[1] > row.share[0] and row.p < 0.05
+    if name == "planted bad run":
+        assert row.outcome == "fail"
