@@ -131,7 +131,8 @@ class StageContext:
 
         Args:
             save: fills a folder; called in process 0 only.
-            data: the rows the stage trained on, under the references that the recipe names.
+            data: the rows the stage trained on or calibrated with, under the references that the recipe
+                names.
             rows: the same, where they are not `data` or are unknown; see `write_checkpoint`.
             measure, beside: see `write_checkpoint`.
 

@@ -1,8 +1,12 @@
 """Calibration data of the compression stages: rows by name, as tokens, one row at a time.
 
 Chats and texts in the forms of harness/dataset_rows.py; a test split is refused there. What a row holds
-is seen as a whole, questions too: quantization looks at activations, not at losses. Not here: what is
-done with them (quantize.py, oneshot.py).
+is seen as a whole, questions too: these stages look at activations, not at losses.
+
+Calibration rows are recorded and traced like rows that were trained on, though no loss is taken on them:
+the weights, ranges or layers that a stage chooses fit these very rows, so a test item among them would
+flatter the result on itself. Not here: what is done with them (quantize.py, prune_calibrated.py,
+prune_structured.py).
 """
 
 from __future__ import annotations

@@ -169,6 +169,8 @@ def choose(
 ) -> Checkpoint:
     """Copy the checkpoint with the lowest loss on development rows; of equal ones the first.
 
+    The rows are recorded and not traced: they pick one of a few models, and no weight is fitted to them.
+
     Raises:
         UsageError: no checkpoint, or a test split.
         CheckpointError: a checkpoint does not load.

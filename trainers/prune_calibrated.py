@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..harness.checkpoints import Checkpoint
-from ..harness.datasets import fingerprint
 from ..harness.stage import StageContext, StagePlan, stage
 from .achieved import Asked, measurement
 from .calibration import gather
@@ -84,7 +83,6 @@ def prune_calibrated(
         two_four=config.two_four,
         among=lambda name: not excluded(name, config.exclude),
     )
-    calibration = {name: fingerprint(found) for name, found in rows.data.items()}
 
     def save(folder: Path) -> None:
         with quiet():
@@ -95,15 +93,8 @@ def prune_calibrated(
         parent=dense.parent,
         stage="prune-calibrated",
         config=config,
-        rows=(),
-        measure=measurement(
-            "prune-calibrated",
-            dense.parent,
-            asked,
-            config.timing,
-            context,
-            further={"calibration": calibration},
-        ),
+        data=rows.data,
+        measure=measurement("prune-calibrated", dense.parent, asked, config.timing, context),
     )
 
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..harness.checkpoints import Checkpoint
-from ..harness.datasets import fingerprint
 from ..harness.errors import UsageError
 from ..harness.stage import StageContext, StagePlan, stage
 from .achieved import Asked, measurement
@@ -102,21 +101,13 @@ def prune_structured(
             shrink_attention(layer.self_attn, seen.heads_a, config.groups)
     small = replace(dense, model=rebuilt(dense.model))
     asked = Asked(parameters=sum(p.numel() for p in small.model.parameters()))
-    calibration = {name: fingerprint(found) for name, found in rows.data.items()}
     return context.finish(
         small.saver(),
         parent=dense.parent,
         stage="prune-structured",
         config=config,
-        rows=(),
-        measure=measurement(
-            "prune-structured",
-            dense.parent,
-            asked,
-            config.timing,
-            context,
-            further={"calibration": calibration},
-        ),
+        data=rows.data,
+        measure=measurement("prune-structured", dense.parent, asked, config.timing, context),
     )
 
 

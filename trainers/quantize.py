@@ -10,13 +10,7 @@
 
 Every linear layer is quantized but the output layer, unless `head` says so, those that `exclude` names, and
 the most sensitive ones if so many are to be kept; embeddings and norms never are. What is written loads in transformers, which unpacks weights and rounds activations as asked, and in
-vLLM, which has kernels for it.
-
-Calibration rows are traced like rows that were trained on, though no loss is taken on them: methods that
-look at data choose weights, ranges or layers that fit these very rows, so a test item among them would
-flatter the result on itself.
-
-Not here: the numbers of a scheme (quantize_schemes.py), which layers are sensitive
+vLLM, which has kernels for it. Not here: the numbers of a scheme (quantize_schemes.py), which layers are sensitive
 (quantize_sensitivity.py), llm-compressor itself (oneshot.py), training with quantization.
 """
 

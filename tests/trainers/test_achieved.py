@@ -103,7 +103,7 @@ def test_a_stage_that_misses_leaves_no_checkpoint(pocket_base, tmp_path):
 
 def test_the_lineage_holds_counts_speed_and_memory_of_both_sides(pocket_base, tmp_path):
     context = StageContext(tmp_path / "out")
-    further = {"calibration": {"pocket/math@train": {"rows": 3}}}
+    further = {"sensitivity": {"model.layers.0.mlp.down_proj": 0.25}}
     made = context.finish(
         lambda aside: shutil.copytree(pocket_base.path, aside, dirs_exist_ok=True),
         parent=pocket_base,
@@ -114,7 +114,7 @@ def test_the_lineage_holds_counts_speed_and_memory_of_both_sides(pocket_base, tm
     )
     lineage = json.loads((made.path / "waterbed.json").read_text())
     found = lineage["achieved"]
-    assert lineage["calibration"] == further["calibration"]
+    assert lineage["sensitivity"] == further["sensitivity"]
     assert found["before"]["parameters"] == found["after"]["parameters"] == 320064
     assert found["after"]["matrices"][MATRIX]["sparsity"] == 0
     assert found["speed"]["prefill"]["before"] > 0 < found["speed"]["decode"]["ratio"]

@@ -41,7 +41,7 @@ def test_half_the_inner_weights_are_zero_and_tables_are_whole(
     after = lineage["achieved"]["after"]
     assert after["sparsity"] == pytest.approx(0.5, abs=0.01)
     assert after["embedding_sparsity"] == 0
-    assert {name: rows["rows"] for name, rows in lineage["calibration"].items()} == DATA["data"]
+    assert {name: rows["rows"] for name, rows in lineage["data"].items()} == DATA["data"]
     mended = weight(made.path)[weight(made.path) != 0]
     same = torch.isin(mended, weight(pocket_base.path)).float().mean()
     assert same == 1 if rule == "wanda" else same < 0.9

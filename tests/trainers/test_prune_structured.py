@@ -75,7 +75,7 @@ def test_the_saved_model_has_the_size_it_says_and_loads(pocket_base, tmp_path):
     wanted = 1024 * 64 + 64 + 3 * (3 * 64 * 80 + 4 * 64 * 64 + 2 * 64)
     assert after["parameters"] == sum(p.numel() for p in found.parameters()) == wanted
     assert after["bytes_on_disk"] < lineage["achieved"]["before"]["bytes_on_disk"] / 1.9
-    assert lineage["calibration"]["pocket/math@train"]["rows"] == 16
+    assert lineage["data"]["pocket/math@train"]["rows"] == 16
     assert logits(found).isfinite().all()
 
 
