@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from .errors import DataError, Interrupted, UnknownName, UsageError
 from .records import Generation, Role
 from .roles import known_checkpoint, open_roles, served, shareable
 from .run import Run, RunWriter, previous
-from .runner import Outcome, Progress, Runner, Stop, TaskPlan, hash_order
+from .runner import Outcome, Progress, Runner, Stop, TaskPlan, hash_order, nobody
 from .sampling import Sampling, rank
 from .tasks import Task, resolve
 
@@ -51,6 +51,7 @@ def evaluate(
     fresh: bool = False,
     label: str | None = None,
     labels: Mapping[str, str] | None = None,
+    check: Callable[[Mapping[str, Any]], None] | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Run suites on a checkpoint into a Run directory, or resume the one that is there.
@@ -58,7 +59,8 @@ def evaluate(
     Args:
         checkpoint: folder with config.json and safetensors, or with `openai` a served model's name.
         suites: task names, group names or `file.py` paths.
-        backend: `transformers`, `vllm`, `openai`, or a Backend object that serves this checkpoint.
+        backend: `transformers`, `vllm`, `openai`, or a Backend object that serves this checkpoint and stays
+            open.
         options: passed to the backend (device, dtype, batch_size, threads ...).
         judges: who answers in the other roles (judge, user, sandbox): backends, or what roles.py reads.
         prices: of a million tokens by role, the candidate among them; run.json then says what was spent.
@@ -72,6 +74,7 @@ def evaluate(
         cache: share greedy answers with other Runs (never those of a Backend object, nor of a server
             whose weights are not known).
         fresh: discard what is there.
+        check: told what run.json will say before anything is asked; it may refuse by raising.
 
     Raises:
         UsageError, DataError, InstrumentError: see errors.py; what was answered is kept.
@@ -93,7 +96,8 @@ def evaluate(
             engine = served(str(given.path) if given else name, given, kept)
         else:
             engine = make_backend(backend, given, kept)
-        opened.callback(engine.close)
+        if engine is not backend:  # what the caller opened is the caller's to close
+            opened.callback(engine.close)
         _check_budgets(tasks, engine, name)
         backends["candidate"] = engine
         entry = manifest.build(
@@ -110,6 +114,8 @@ def evaluate(
         entry["contamination"] = (
             contamination.of_checkpoint(given.path, plans) if given else {"status": "unknown"}
         )
+        if check:
+            check(entry)
         shared = AnswerCache(roles=shareable(backend, given, judges or {})) if cache else None
         with RunWriter(out, entry, fresh=fresh) as writer:
             return _run(writer, plans, backends, shared, seed, stop, progress, sampling, prices)
@@ -244,8 +250,13 @@ def _other_roles(
     """The backends besides the candidate's; a sandbox is opened where a task needs one.
 
     Raises:
+        UsageError: nobody plays a role that a task needs, before the candidate is asked anything.
         NoSandbox: programs are to be run and no isolation level works here.
     """
+    for task in tasks:
+        for role in task.roles:
+            if role not in given and role not in ("candidate", "sandbox"):
+                raise nobody(task, role)
     others = open_roles(given, begun, opened)
     if "sandbox" not in others and any("sandbox" in t.roles for t in tasks):
         from .backends.sandbox import SandboxBackend

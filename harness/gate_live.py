@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .comparability import RunLike, chosen_tasks
+from .comparability import Manifest, RunLike, chosen_tasks, compare
 from .gate_looks import LABEL, ClaimLooks, Looks, plan_gate_looks
 from .gate_plan import Plan, plan
 from .gate_readings import ClaimReading, available, read_claim, read_mean, red
@@ -22,6 +22,7 @@ from .gate_units import unit_pairs
 from .pairing import Claim, pair
 from .policy import Policy
 from .records import Score
+from .roles import Others
 from .runner import Progress, ScoreKey
 from .statistics.paired import Pairs
 from .tasks import Task, resolve
@@ -140,6 +141,7 @@ def evaluate_live(
     target: str | None = None,
     backend: str | Backend = "transformers",
     options: Mapping[str, Any] | None = None,
+    others: Others = Others(),
     limit: int | None = None,
     progress: Progress | None = None,
     note: Callable[[str], None] = lambda _: None,
@@ -149,9 +151,11 @@ def evaluate_live(
     Gate it with the same policy, target and suites: the Run knows by which frame it was stopped.
 
     Args:
+        others: who judges and who plays the user, the same as for the baseline.
         note: told in a sentence why every item is asked, where that is so.
 
     Raises:
+        IncomparableRuns: before anything is asked, where the gate would refuse the Run afterwards.
         UsageError, DataError, InstrumentError: see errors.py; what was answered is kept.
     """
     from .api import evaluate
@@ -164,12 +168,21 @@ def evaluate_live(
     if why := _why_all(frozen, policy, looks, asked):
         note(f"Every item is asked: {why}.")
         looks = None
+
+    def comparable(manifest: Manifest) -> None:
+        if policy.on_difference == "refuse":
+            found = compare(baseline.manifest, manifest, tasks)
+            found.enforce(baseline.label, str(manifest["label"]))
+
     return evaluate(
         checkpoint,
         suites,
         out,
         backend=backend,
         options=options,
+        judges=others.judges,
+        prices=others.prices,
+        check=comparable,
         limit=limit,
         seed=seed,
         looks=looks.cuts if looks else None,

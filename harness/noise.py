@@ -10,6 +10,7 @@ never taken from a candidate. Not here: what drift is (drift.py), what a gate do
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -19,20 +20,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .checkpoints import Checkpoint, open_checkpoint
-from .comparability import Manifest
+from .comparability import Manifest, compare
 from .drift import Noise, figures_by_task, measure_drift
 from .drift_figures import smoothed_se
 from .drift_pairs import AnsweredRun
 from .drift_record import Figure
 from .errors import StoreError, UsageError
 from .pairing import Claim, pair
-from .records import Role, canonical_json, content_hash
+from .records import canonical_json, content_hash
+from .roles import Others
 from .runner import Progress
 from .statistics.normal import critical_value
 from .tasks import Task, resolve
 
 if TYPE_CHECKING:
-    from .backends.base import Backend
     from .run import Run
 
 FILE = "noise.json"
@@ -95,7 +96,7 @@ def measure_noise(
     *,
     limit: int | None = None,
     batch_size: int | None = None,
-    judges: Mapping[Role, Backend] | None = None,
+    others: Others = Others(),
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> NoiseFloor:
@@ -107,7 +108,7 @@ def measure_noise(
         limit: items of each task; default: for greedy decoding in float32 a tenth of the items, at
             least 100; otherwise all.
         batch_size: of the second run; default: half of the first's.
-        judges: backends of the other roles, as for `evaluate`.
+        others: who judges and who plays the user, the same as in the Run; addresses are not taken from there.
         fresh: discard the second answers there are.
 
     Raises:
@@ -128,7 +129,9 @@ def measure_noise(
             run.path / "noise" / f"{number}-{content_hash([*group.names, few], digits=8)}",
             backend=str(backend["name"]),
             options={**{k: backend[k] for k in _PASSED if k in backend}, "batch_size": size},
-            judges=judges,
+            judges=others.judges,
+            prices=others.prices,
+            check=functools.partial(_same_others, run, group.names),
             limit=min(few, group.items),
             samples=group.repeats,
             settings=group.settings,
@@ -141,6 +144,12 @@ def measure_noise(
         keep_noise(run, again, group.names, kind="greedy" if group.greedy else "sampled")
         measured += group.names
     return load_noise(run, measured)
+
+
+def _same_others(run: Run, names: Sequence[str], manifest: Manifest) -> None:
+    """Refuse another judge or user than the Run's: it would be their difference that is measured."""
+    found = compare(run.manifest, manifest, names)
+    found.enforce(run.label, "the second answers")
 
 
 def keep_noise(run: PlacedRun, again: AnsweredRun, names: Sequence[str], *, kind: str) -> None:

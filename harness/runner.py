@@ -118,6 +118,13 @@ class Outcome:
     """Tasks that `stop` ended before their last item."""
 
 
+def nobody(task: Task, role: Role) -> UsageError:
+    """A task asks for a role that nobody plays."""
+    return UsageError(
+        f"Task '{task.name}' asks for the role '{role}', which has no backend; pass --{role}."
+    )
+
+
 class Runner:
     """One run over some tasks. Make one, call `run` once."""
 
@@ -243,10 +250,7 @@ class Runner:
     def _backend(self, live: Live, request: Request) -> Backend:
         backend = self.backends.get(request.role)
         if backend is None:
-            raise UsageError(
-                f"Task '{live.task.name}' asks for the role '{request.role}', which has no backend; "
-                f"pass --{request.role}."
-            )
+            raise nobody(live.task, request.role)
         return backend
 
     def _finish(self, live: Live, state: _Progress, score: Score) -> None:

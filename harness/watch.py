@@ -19,6 +19,7 @@ from .checkpoints import open_checkpoint
 from .errors import CheckpointError, UsageError
 from .loop_gate import Show
 from .policy import Policy
+from .roles import Others
 from .run import Run
 from .verdict import Verdict
 
@@ -40,6 +41,8 @@ class Watcher:
     """Written when a checkpoint is red; says which and why."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of the backend: device, threads, batch_size ..."""
+    others: Others = field(default_factory=Others)
+    """Who judges and who plays the user."""
     limit: int | None = None
     say: Callable[[str], None] = lambda _: None
     show: Show | None = None
@@ -74,6 +77,7 @@ class Watcher:
             beside / "run",
             target=self.target,
             options=self.options,
+            others=self.others,
             limit=self.limit,
             note=self.say,
         )

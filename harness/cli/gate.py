@@ -17,11 +17,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .evaluate import Batch, Device, Dtype, Limit, Out, Suites, Threads
+from .evaluate import (
+    Batch,
+    Device,
+    Dtype,
+    Judge,
+    Limit,
+    Out,
+    Prices,
+    Suites,
+    Threads,
+    User,
+    named_others,
+)
 from .output import default_out, print_json, progress, say, suite_names
 
 if TYPE_CHECKING:
     from ..policy import Policy
+    from ..roles import Others
     from ..run import Run
     from ..verdict import Verdict
 
@@ -38,6 +51,9 @@ def gate(
     ] = None,
     suites: Suites = None,
     out: Out = None,
+    user: User = None,
+    judge: Judge = None,
+    price: Prices = None,
     device: Device = None,
     dtype: Dtype = None,
     batch_size: Batch = None,
@@ -68,7 +84,8 @@ def gate(
     names = suite_names(suites) or list(rules.suites)
     where = out or default_out("gate", Path(baseline).name, Path(candidate).name)
     options = {"device": device, "dtype": dtype, "batch_size": batch_size, "threads": threads}
-    sides = Sides(where, names, options, limit)
+    others = named_others(price, user=user, judge=judge)
+    sides = Sides(where, names, options, limit, others)
     old = sides.open("baseline", baseline)
     kept = Run.open(anchor or rules.anchor or "") if anchor or rules.anchor else None
     _write_plan(where, old, rules, target, names, kept)
@@ -106,6 +123,8 @@ class Sides:
     suites: Sequence[str]
     options: Mapping[str, Any]
     limit: int | None
+    others: Others
+    """Who judges and who plays the user where a checkpoint is evaluated."""
 
     def open(self, side: str, given: str, watched: Watched | None = None) -> Run:
         """The Run of one side.
@@ -142,6 +161,7 @@ class Sides:
                     self.out / side,
                     target=watched.target,
                     options=self.options,
+                    others=self.others,
                     limit=self.limit,
                     progress=update,
                     note=say,
@@ -151,6 +171,8 @@ class Sides:
                 self.suites,
                 self.out / side,
                 options=self.options,
+                judges=self.others.judges,
+                prices=self.others.prices,
                 limit=self.limit,
                 progress=update,
             )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .evaluate import Batch, Limit, Suites
+from .evaluate import Batch, Judge, Limit, Prices, Suites, User, named_others
 from .output import points, print_json, progress, say, suite_names, table
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ def noise(
     suites: Suites = None,
     limit: Limit = None,
     batch_size: Batch = None,
+    user: User = None,
+    judge: Judge = None,
+    price: Prices = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard earlier second answers.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print noise.json.")] = False,
 ) -> None:
@@ -37,6 +40,7 @@ def noise(
             suite_names(suites) or None,
             limit=limit,
             batch_size=batch_size,
+            others=named_others(price, user=user, judge=judge),
             fresh=fresh,
             progress=update,
         )

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from .evaluate import Batch, Device, Limit, Suites, Threads
+from .evaluate import Batch, Device, Judge, Limit, Prices, Suites, Threads, User, named_others
 from .gate import Sides, write_outputs
 from .output import print_json, say, suite_names
 
@@ -38,6 +38,9 @@ def watch(
     once: Annotated[
         bool, typer.Option("--once", help="Gate what is complete by now, and end.")
     ] = False,
+    user: User = None,
+    judge: Judge = None,
+    price: Prices = None,
     device: Device = None,
     batch_size: Batch = None,
     threads: Threads = None,
@@ -54,7 +57,9 @@ def watch(
         rules = rules.model_copy(update={"limit": limit})
     names = suite_names(suites) or list(rules.suites)
     options = {"device": device, "batch_size": batch_size, "threads": threads}
-    kept = Sides(folder / "gate-of-the", names, options, limit).open("baseline", baseline)
+    others = named_others(price, user=user, judge=judge)
+    sides = Sides(folder / "gate-of-the", names, options, limit, others)
+    kept = sides.open("baseline", baseline)
     watcher = Watcher(
         folder=folder,
         baseline=kept,
@@ -63,6 +68,7 @@ def watch(
         target=target,
         stop_file=stop_file,
         options=options,
+        others=others,
         limit=limit,
         say=say,
         show=write_outputs,
