@@ -68,7 +68,7 @@ def summary(
         "base": base and _plain(base),
         "accepted": {"attempt": node.attempt, "digest": node.checkpoint.digest} if node else None,
         "attempts": _attempts(events),
-        "skipped": [_plain(event) for event in events if event["kind"] == "skipped"],
+        "skipped": [_skipped(event) for event in events if event["kind"] == "skipped"],
         "spent": asdict(spent(events)),
     }
 
@@ -82,6 +82,11 @@ def _attempts(events: Sequence[Event]) -> list[dict[str, Any]]:
         elif event["kind"] in ("judged", "decided"):
             found[event["key"]][event["kind"]] = _plain(event)
     return list(found.values())
+
+
+def _skipped(event: Mapping[str, Any]) -> dict[str, Any]:
+    """A remedy that did not apply, with the stage that it was for."""
+    return {"step": event["key"].partition("/")[0], **_plain(event)}
 
 
 def _plain(event: Mapping[str, Any]) -> dict[str, Any]:

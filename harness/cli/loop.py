@@ -1,7 +1,8 @@
 """`waterbed loop`: run a recipe, each stage gated; say what was decided and why.
 
-Terminal lines are what `loop.jsonl` records; each gate leaves its page under `gates/`. Not here: the
-loop itself (harness/loop.py).
+Terminal lines are what `loop.jsonl` records; each gate leaves its page under `gates/`, and
+`lineage.html` tells the whole story so far after each decision. Not here: the loop itself
+(harness/loop.py).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import WaterbedError
 from .evaluate import Out
 from .gate import write_outputs
 from .output import default_out, print_json, progress, say
@@ -29,9 +31,28 @@ def loop(
     from ..loop_attempt import ACCEPTED
 
     where = out or default_out("loop", recipe.stem)
-    done = run(recipe, where, resume=resume, say=say, watching=progress, show=write_outputs)
+    done = run(
+        recipe,
+        where,
+        resume=resume,
+        say=say,
+        watching=progress,
+        show=write_outputs,
+        told=write_lineage,
+    )
+    say(f"Page: {where / 'lineage.html'}")
     if json_:
         print_json(dict(done.summary))
     elif done.accepted:
         typer.echo(where / ACCEPTED)
     raise typer.Exit(done.exit_code)
+
+
+def write_lineage(folder: Path) -> None:
+    """The page of the loop so far; that it cannot be written stops no loop."""
+    from ...reports.lineage_page import write_lineage_page
+
+    try:
+        write_lineage_page(folder)
+    except (WaterbedError, OSError) as error:
+        say(f"The lineage page was not written: {error}")

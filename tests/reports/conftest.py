@@ -31,6 +31,12 @@ def examples() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def example_loop() -> ModuleType:
+    """The functions of example_loop.py."""
+    return _beside("example_loop")
+
+
+@pytest.fixture(scope="session")
 def read() -> Callable[[Path], Any]:
     """`read(path)`: the page there, parsed."""
     page = _beside("page_reader").Page

@@ -1,0 +1,127 @@
+"""What each accepted stage of a loop changed in every domain, step by step and against the anchor.
+
+Read from the complete Runs of what was accepted, on the items that all of them scored, so that the
+steps add up to the whole change. The cells are looked at together (Benjamini-Hochberg), beside the
+gates, which keep their own error rates. Not here: the formulas (statistics/matrix.py), what was
+rejected, pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .lineage import Lineage
+from .pairing import Claim, PairedClaim, claims, pair
+from .run import Run
+from .statistics.clusters import one_score_per_cluster
+from .statistics.matrix import Attribution, StageMatrix, attribute, forgetting_split, stage_matrix
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class LineageMatrix:
+    """The matrix of the accepted stages; proportions."""
+
+    matrix: StageMatrix
+    claims: tuple[Claim, ...]
+    means: Mapping[tuple[str, str], float]
+    """(stage, claim) -> mean score as its metric counts, over `units`."""
+    units: Mapping[str, int]
+    """Items, or clusters of items, behind each claim."""
+    lost: Mapping[str, Attribution]
+    """Claims with a suspected loss: the first stage that lost them."""
+    forgotten: Mapping[str, float]
+    """Best earlier score minus the last, without the bias of choosing the best; two stages or more."""
+
+
+def lineage_matrix(lineage: Lineage) -> LineageMatrix | str:
+    """The matrix, or the sentence why there is none."""
+    if len(lineage.trunk) < 2:
+        return "No stage was accepted yet, so there is no step to compare."
+    folders = {name: lineage.run(name) for name in lineage.trunk}
+    absent = [name for name, path in folders.items() if path is None]
+    if absent:
+        return f"The Run of {absent[0]} is not in the folder, so the steps cannot be added up."
+    runs = {name: Run.open(path) for name, path in folders.items() if path}
+    partial = [name for name, run in runs.items() if run.status != "complete"]
+    if partial:
+        return f"The Run of {partial[0]} is {runs[partial[0]].status}, so the steps cannot be added up."
+    margins = {
+        domain.id: domain.margin
+        for attempt in lineage.attempts
+        if attempt.accepted and attempt.verdict
+        for domain in attempt.verdict.domain_list
+    }
+    return _matrix(runs, margins)
+
+
+def _matrix(runs: Mapping[str, Run], margins: Mapping[str, float]) -> LineageMatrix | str:
+    names = tuple(runs)
+    anchor = runs[names[0]]
+    wanted = [c for c in claims(anchor.manifest["tasks"]) if c.id in margins]
+    tables = {name: run.scores() for name, run in runs.items()}
+    found = {name: pair(wanted, tables[names[0]], tables[name]) for name in names}
+    kept: dict[str, dict[str, Floats]] = {name: {} for name in names}
+    present = []
+    for claim in wanted:
+        scores = _common({name: found[name][claim.id] for name in names})
+        if scores is not None:
+            present.append(claim)
+            for name in names:
+                kept[name][claim.id] = scores[name]
+    if not present:
+        return "No item was scored in all of these Runs, so the steps cannot be added up."
+    return _judged(kept, present, {c.id: margins[c.id] for c in present})
+
+
+def _judged(
+    scores: Mapping[str, Mapping[str, Floats]],
+    present: Sequence[Claim],
+    margins: Mapping[str, float],
+) -> LineageMatrix:
+    import numpy as np
+
+    matrix = stage_matrix(scores, margins)
+    means = {
+        (stage, c.id): abs(float(own[c.id].mean()) - float(c.lower_is_better))
+        for stage, own in scores.items()
+        for c in present
+    }
+    found = {c.id: attribute(matrix, c.id) for c in present}
+    forgotten = {
+        c.id: forgetting_split(np.stack([own[c.id] for own in scores.values()])) for c in present
+    }
+    last = matrix.stages[-1]
+    return LineageMatrix(
+        matrix=matrix,
+        claims=tuple(present),
+        means=means,
+        units={c.id: len(scores[last][c.id]) for c in present},
+        lost={name: lost for name, lost in found.items() if lost},
+        forgotten=forgotten if len(scores) > 2 else {},
+    )
+
+
+def _common(sides: Mapping[str, PairedClaim]) -> dict[str, Floats] | None:
+    """Scores of one claim by stage, on the units that all stages scored; None where fewer than two."""
+    import numpy as np
+
+    keys = {name: list(zip(p.task, p.sample_id, strict=True)) for name, p in sides.items()}
+    common = set.intersection(*(set(own) for own in keys.values()))
+    found: dict[str, Floats] = {}
+    for name, paired in sides.items():
+        kept = np.array([key in common for key in keys[name]], dtype=bool)
+        scores = paired.candidate[kept]
+        if not scores.size:
+            return None
+        found[name] = (
+            one_score_per_cluster(scores, list(paired.unit[kept])) if paired.clustered else scores
+        )
+    return found if min(len(own) for own in found.values()) > 1 else None
