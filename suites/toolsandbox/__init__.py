@@ -1,0 +1,1 @@
+"""ToolSandbox: an agent on a simulated phone, measured by milestones."""
