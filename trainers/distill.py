@@ -15,17 +15,14 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..harness.checkpoints import Checkpoint, open_checkpoint
-from ..harness.datasets import Row, fingerprint
 from ..harness.errors import UsageError
 from ..harness.stage import StageContext, StagePlan, stage
-from ..harness.stage_config import plain
 from .achieved import Asked, measurement, sparsity, weigh
-from .chats import Example
-from .corpus import encode_corpus, load_corpus
-from .dense import Dense, matrices, open_dense
-from .distillation import Teaching, teaching_loss, with_projections
+from .dense import matrices, open_dense
+from .distillation import Teaching
 from .distributed import assert_alone
-from .loop import Steps, fit, plan_fit, reproducible
+from .lesson import Lesson, learn, prepare
+from .loop import Steps, plan_fit, reproducible
 from .masks import apply, zeros_kept
 from .speed import Timing
 
@@ -76,25 +73,12 @@ class DistillConfig(Steps):
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """Who teaches whom, and on what."""
-
-    student: Dense
-    teacher: Any
-    others: tuple[Checkpoint, ...]
-    """The teacher, where it is not the parent."""
-    data: Mapping[str, list[Row]]
-    examples: list[Example]
-
-
 def plan_distill(
     checkpoint: Checkpoint | None, config: DistillConfig, context: StageContext
 ) -> StagePlan:
     """The dry run of `distill`."""
-    with prepared(checkpoint, config, context) as lesson:
-        loss = teaching_loss(lesson.teacher, config.teaching)
-        return plan_fit(lesson.student.model, lesson.examples, config, context, "distill", loss)
+    with prepared(checkpoint, config, context) as found:
+        return plan_fit(found.student.model, found.examples, config, context, "distill", found.loss)
 
 
 @stage("distill", config=DistillConfig, plan=plan_distill)
@@ -110,31 +94,20 @@ def distill(
         DataError: a row is too long, or neither chat nor text.
     """
     assert_alone(context, "distill")
-    with prepared(checkpoint, config, context) as lesson:
-        weights = matrices(lesson.student.model)
+    with prepared(checkpoint, config, context) as found:
+        weights = matrices(found.student.model)
         masks = zeros_kept(weights)
-        rows = fingerprint(row for found in lesson.data.values() for row in found)
-        parents = [lesson.student.parent.digest, *(other.digest for other in lesson.others)]
-        fit(
-            lesson.student.model,
-            lesson.examples,
-            config,
-            context,
-            stage="distill",
-            identity=[parents, plain(config), rows],
-            loss=teaching_loss(lesson.teacher, config.teaching),
-            constrain=lambda _done, _steps: apply(masks, weights),
-        )
-    parent = lesson.student.parent
+        learn(found, config, context, "distill", lambda _done, _steps: apply(masks, weights))
+    parent = found.student.parent
     asked = Asked(sparsity=sparsity(weigh(parent.path).inner.values()) if masks else None)
     return context.finish(
-        lesson.student.saver(),
+        found.student.saver(),
         parent=parent,
         stage="distill",
         config=config,
-        data=lesson.data,
+        data=found.data,
         measure=measurement("distill", parent, asked, config.timing, context),
-        beside=lesson.others,
+        beside=found.others,
     )
 
 
@@ -142,7 +115,7 @@ def distill(
 def prepared(
     checkpoint: Checkpoint | None, config: DistillConfig, context: StageContext
 ) -> Iterator[Lesson]:
-    """Both models, the rows, and the student's projections while the block runs; seeded.
+    """The student with its teacher and rows while the block runs; seeded.
 
     Raises:
         UsageError, CheckpointError, DataError: see `distill`.
@@ -150,30 +123,12 @@ def prepared(
     dense = open_dense(checkpoint, "distill", context)
     others = () if config.teacher is None else (open_checkpoint(config.teacher),)
     taught = dense if not others else open_dense(others[0], "distill", context)
-    check_same_tokens(taught, dense)
-    data = load_corpus(config.data, context.seed)
-    examples = encode_corpus(data, dense.tokenizer, dense.longest)
     with reproducible(context):
         student = dense
         if config.student is not None:
             student = replace(dense, model=fresh(taught.model, config.student, context))
-        student.model.requires_grad_(True)
-        with with_projections(student.model, taught.model, config.teaching):
-            yield Lesson(student, taught.model, others, data, examples)
-
-
-def check_same_tokens(teacher: Dense, student: Dense) -> None:
-    """Refuse two models whose distributions are over different tokens.
-
-    Raises:
-        UsageError: names both folders.
-    """
-    rows = [dense.model.get_output_embeddings().weight.shape[0] for dense in (teacher, student)]
-    if teacher.tokenizer.get_vocab() != student.tokenizer.get_vocab() or rows[0] != rows[1]:
-        raise UsageError(
-            f"'{teacher.parent.path}' cannot teach '{student.parent.path}': their tokenizers or output layers "
-            f"differ ({rows[0]} and {rows[1]} rows); take a teacher with the student's tokenizer."
-        )
+        with prepare(student, taught, config.teaching, others, config.data, context) as found:
+            yield found
 
 
 def fresh(teacher: Any, shape: Shape, context: StageContext) -> Any:

@@ -15,17 +15,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..harness.checkpoints import Checkpoint, open_checkpoint
-from ..harness.datasets import Row, fingerprint
 from ..harness.stage import StageContext, StagePlan, stage
-from ..harness.stage_config import plain
 from .achieved import Asked, measurement
-from .chats import Example
-from .corpus import encode_corpus, load_corpus
-from .dense import Dense, excluded, matrices, open_dense
-from .distill import check_same_tokens
-from .distillation import Teaching, teaching_loss, with_projections
+from .dense import excluded, matrices, open_dense
+from .distillation import Teaching
 from .distributed import assert_alone
-from .loop import Loss, Steps, answer_loss, fit, plan_fit, reproducible
+from .lesson import Lesson, learn, prepare
+from .loop import Steps, plan_fit, reproducible
 from .masks import Scope, apply, drop_smallest, zeros_kept
 from .prune import check_fours, check_sparsity
 from .speed import Timing
@@ -65,24 +61,14 @@ class PruneHealConfig(Steps):
             raise ValueError(f"teacher is {self.teacher!r}, but teaching is null; drop one of them")
 
 
-@dataclass(frozen=True, slots=True)
-class Ward:
-    """What is pruned and healed, by what."""
-
-    dense: Dense
-    loss: Loss
-    others: tuple[Checkpoint, ...]
-    """The teacher, where it is not the parent."""
-    data: Mapping[str, list[Row]]
-    examples: list[Example]
-
-
 def plan_prune_heal(
     checkpoint: Checkpoint | None, config: PruneHealConfig, context: StageContext
 ) -> StagePlan:
     """The dry run of `prune-heal`."""
-    with prepared(checkpoint, config, context) as ward:
-        return plan_fit(ward.dense.model, ward.examples, config, context, "prune-heal", ward.loss)
+    with prepared(checkpoint, config, context) as found:
+        return plan_fit(
+            found.student.model, found.examples, config, context, "prune-heal", found.loss
+        )
 
 
 @stage("prune-heal", config=PruneHealConfig, plan=plan_prune_heal)
@@ -99,42 +85,32 @@ def prune_heal(
         DataError: a row is too long, or neither chat nor text.
     """
     assert_alone(context, "prune-heal")
-    with prepared(checkpoint, config, context) as ward:
-        weights = matrices(ward.dense.model, config.exclude)
+    with prepared(checkpoint, config, context) as found:
+        weights = matrices(found.student.model, config.exclude)
         if config.scope == "2:4":
             check_fours(weights)
-        parents = [ward.dense.parent.digest, *(other.digest for other in ward.others)]
-        rows = fingerprint(row for found in ward.data.values() for row in found)
-        fit(
-            ward.dense.model,
-            ward.examples,
-            config,
-            context,
-            stage="prune-heal",
-            identity=[parents, plain(config), rows],
-            loss=ward.loss,
-            constrain=in_rounds(weights, config),
-        )
+        learn(found, config, context, "prune-heal", in_rounds(weights, config))
     asked = Asked(
         sparsity=config.sparsity,
         two_four=config.scope == "2:4",
         among=lambda name: not excluded(name, config.exclude),
     )
+    parent = found.student.parent
     return context.finish(
-        ward.dense.saver(),
-        parent=ward.dense.parent,
+        found.student.saver(),
+        parent=parent,
         stage="prune-heal",
         config=config,
-        data=ward.data,
-        measure=measurement("prune-heal", ward.dense.parent, asked, config.timing, context),
-        beside=ward.others,
+        data=found.data,
+        measure=measurement("prune-heal", parent, asked, config.timing, context),
+        beside=found.others,
     )
 
 
 @contextmanager
 def prepared(
     checkpoint: Checkpoint | None, config: PruneHealConfig, context: StageContext
-) -> Iterator[Ward]:
+) -> Iterator[Lesson]:
     """The model, its rows and its loss while the block runs; seeded.
 
     Raises:
@@ -142,18 +118,14 @@ def prepared(
     """
     dense = open_dense(checkpoint, "prune-heal", context)
     others = () if config.teacher is None else (open_checkpoint(config.teacher),)
-    data = load_corpus(config.data, context.seed)
-    examples = encode_corpus(data, dense.tokenizer, dense.longest)
-    dense.model.requires_grad_(True)
-    with reproducible(context):
-        if config.teaching is None:
-            yield Ward(dense, answer_loss, others, data, examples)
-            return
+    teacher = None
+    if config.teaching is not None:
         teacher = open_dense(others[0] if others else dense.parent, "prune-heal", context)
-        check_same_tokens(teacher, dense)
-        with with_projections(dense.model, teacher.model, config.teaching):
-            loss = teaching_loss(teacher.model, config.teaching)
-            yield Ward(dense, loss, others, data, examples)
+    with (
+        reproducible(context),
+        prepare(dense, teacher, config.teaching, others, config.data, context) as found,
+    ):
+        yield found
 
 
 def in_rounds(
