@@ -67,8 +67,7 @@ def open_dense(checkpoint: Checkpoint | None, stage: str, context: StageContext)
     config = json.loads((checkpoint.path / "config.json").read_text(encoding="utf-8"))
     if "quantization_config" in config:
         raise UsageError(
-            f"'{checkpoint.path}' is quantized; run '{stage}' on the checkpoint it was made from, and "
-            "quantize afterwards."
+            f"'{checkpoint.path}' is quantized already; run '{stage}' on the checkpoint it was made from."
         )
     loaded = load(checkpoint.path, context.device, "float32", False)
     return Dense(checkpoint, loaded.model, loaded.tokenizer, loaded.context)

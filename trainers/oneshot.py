@@ -15,14 +15,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..harness.backends.loading import Loaded
 from ..harness.errors import UsageError
 from ..harness.stage import StageContext
 from .calibration import loader
 from .chats import Example
 from .dense import Dense
 from .loop import reproducible
-from .saving import saver
 
 #: Packages that log through loguru.
 _LOUD = ("llmcompressor", "compressed_tensors")
@@ -43,13 +41,13 @@ def require_llm_compressor() -> None:
 
 
 def compress(
-    loaded: Loaded | Dense,
+    dense: Dense,
     modifiers: Sequence[Any],
     examples: Sequence[Example],
     context: StageContext,
     stage: str,
 ) -> Callable[[Path], None]:
-    """Change `loaded.model` in place and return what saves it, as `write_checkpoint` calls it.
+    """Change `dense.model` in place and return what saves it, as `write_checkpoint` calls it.
 
     Args:
         examples: calibration rows; none for methods that look at the weights alone.
@@ -66,8 +64,8 @@ def compress(
         try:
             with torch.no_grad():
                 oneshot(
-                    model=loaded.model,
-                    tokenizer=loaded.tokenizer,
+                    model=dense.model,
+                    tokenizer=dense.tokenizer,
                     recipe=list(modifiers),
                     **(data if examples else {}),
                 )
@@ -79,13 +77,12 @@ def compress(
             ) from error
         finally:
             active_session().reset()
-    save = saver(loaded.model, loaded.tokenizer)
 
-    def quietly(folder: Path) -> None:
+    def save(folder: Path) -> None:
         with quiet():
-            save(folder)
+            dense.saver()(folder)
 
-    return quietly
+    return save
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from ..harness.checkpoints import Checkpoint
@@ -20,7 +19,7 @@ from .achieved import Asked, measurement
 from .calibration import gather
 from .dense import excluded, matrices, open_dense, plan_dense
 from .distributed import assert_alone
-from .oneshot import compress, quiet, require_llm_compressor
+from .oneshot import compress, require_llm_compressor
 from .prune import check_fours, check_sparsity
 from .speed import Timing
 
@@ -76,18 +75,15 @@ def prune_calibrated(
         check_fours(weights)
     rows = gather(config.data, dense.tokenizer, dense.longest, context.seed)
     context.progress("prune-calibrated", 0, 1)
-    compress(dense, [modifier(config, dense.model)], rows.examples, context, "prune-calibrated")
+    save = compress(
+        dense, [modifier(config, dense.model)], rows.examples, context, "prune-calibrated"
+    )
     context.progress("prune-calibrated", 1, 1)
     asked = Asked(
         sparsity=config.sparsity,
         two_four=config.two_four,
         among=lambda name: not excluded(name, config.exclude),
     )
-
-    def save(folder: Path) -> None:
-        with quiet():
-            dense.saver()(folder)
-
     return context.finish(
         save,
         parent=dense.parent,

@@ -16,18 +16,18 @@ vLLM, which has kernels for it. Not here: the numbers of a scheme (quantize_sche
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..harness.backends.loading import Loaded, load
+from ..harness.backends.loading import load
 from ..harness.checkpoints import Checkpoint
 from ..harness.errors import UsageError
 from ..harness.stage import StageContext, StagePlan, stage
 from .achieved import Asked, measurement
 from .calibration import NO_DATA, Calibration, gather
+from .dense import Dense, open_dense, plan_dense
 from .distributed import assert_alone
 from .oneshot import compress, quiet, require_llm_compressor
 from .quantize_schemes import Scheme, fp8, grouped, int8
@@ -89,37 +89,33 @@ class RtnConfig(QuantizeConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GptqConfig(CalibratedConfig):
-    """Settings of `gptq`."""
+class CalibratedGridConfig(CalibratedConfig):
+    """Settings of methods that round to few bits and look at data; all of `awq`."""
 
     bits: int = 4
     group_size: int | None = None
-    """Inputs that share a scale; None is the greatest of 128, 64, 32, 16 that fits every layer."""
+    """As in `rtn`."""
+
+    def __post_init__(self) -> None:
+        QuantizeConfig.__post_init__(self)
+        _check_grid(self.bits, self.group_size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GptqConfig(CalibratedGridConfig):
+    """Settings of `gptq`."""
+
     damping: float = 0.01
     """Share of the Hessian's mean diagonal that is added to its diagonal."""
     block_size: int = 128
     """Columns that are rounded before the rest of the layer is mended."""
 
     def __post_init__(self) -> None:
-        QuantizeConfig.__post_init__(self)
-        _check_grid(self.bits, self.group_size)
+        CalibratedGridConfig.__post_init__(self)
         if self.damping <= 0 or self.block_size < 1:
             raise ValueError(
                 f"damping must be above 0 and block_size at least 1, got {self.damping}, {self.block_size}"
             )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AwqConfig(CalibratedConfig):
-    """Settings of `awq`."""
-
-    bits: int = 4
-    group_size: int | None = None
-    """Inputs that share a scale; None is the greatest of 128, 64, 32, 16 that fits every layer."""
-
-    def __post_init__(self) -> None:
-        QuantizeConfig.__post_init__(self)
-        _check_grid(self.bits, self.group_size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +171,7 @@ def gptq(model: Any, config: GptqConfig, ignore: Sequence[str]) -> Work:
     return Work(scheme, [modifier])
 
 
-def awq(model: Any, config: AwqConfig, ignore: Sequence[str]) -> Work:
+def awq(model: Any, config: CalibratedGridConfig, ignore: Sequence[str]) -> Work:
     """Scale channels by the activations they meet, then round.
 
     Raises:
@@ -249,22 +245,21 @@ def quantize(
         DataError: a calibration row is bad or too long.
         CheckpointError: the checkpoint does not load, or what was saved is not what was asked for.
     """
-    parent, loaded = _start(name, checkpoint, context)
-    calibration = _calibration(config, loaded, context)
-    ignore = ignored(loaded.model, config.head, config.exclude)
+    dense, calibration = _start(name, checkpoint, config, context)
+    ignore = ignored(dense.model, config.head, config.exclude)
     with quiet():
-        work = method(loaded.model, config, ignore)
+        work = method(dense.model, config, ignore)
     further: dict[str, Any] = {}
     if config.keep_most_sensitive:
-        found = sensitivity(loaded, work.scheme, calibration.examples, context, name)
+        found = sensitivity(dense, work.scheme, calibration.examples, context, name)
         ignore += most_sensitive(found, config.keep_most_sensitive)
         further = {"sensitivity": {" ".join(part): nats for part, nats in found.items()}}
-        _, loaded = _start(name, checkpoint, context)  # the first was rounded
+        dense = open_dense(dense.parent, name, context)  # the first was rounded
         with quiet():
-            work = method(loaded.model, config, ignore)
-    save = compress(loaded, work.modifiers, calibration.examples, context, name)
+            work = method(dense.model, config, ignore)
+    save = compress(dense, work.modifiers, calibration.examples, context, name)
     asked = Asked(bits=work.scheme.most_bits, among=lambda layer: layer not in ignore)
-    count = measurement(name, parent, asked, config.timing, context, further=further)
+    count = measurement(name, dense.parent, asked, config.timing, context, further=further)
 
     def reloaded(folder: Path) -> Mapping[str, Any]:
         load(folder, context.device, "float32", trust_remote_code=False)
@@ -272,7 +267,7 @@ def quantize(
 
     return context.finish(
         save,
-        parent=parent,
+        parent=dense.parent,
         stage=name,
         config=config,
         data=calibration.data,
@@ -284,48 +279,29 @@ def _plan(
     name: str, checkpoint: Checkpoint | None, config: QuantizeConfig, context: StageContext
 ) -> StagePlan:
     """The dry run of every method; nothing is timed, since there are no steps."""
-    _, loaded = _start(name, checkpoint, context)
-    calibration = _calibration(config, loaded, context)
-    ignored(loaded.model, config.head, config.exclude)
-    parameters = sum(p.numel() for p in loaded.model.parameters())
-    return StagePlan(
-        stage=name,
-        rows=sum(len(rows) for rows in calibration.data.values()),
-        tokens=sum(len(example.tokens) for example in calibration.examples),
-        steps=0,
-        parameters=parameters,
-        trainable=0,
-        memory_bytes=4 * parameters,
-        seconds=None,
-    )
+    dense, calibration = _start(name, checkpoint, config, context)
+    ignored(dense.model, config.head, config.exclude)
+    count = len(calibration.examples)
+    tokens = sum(len(example.tokens) for example in calibration.examples)
+    return plan_dense(dense, name, steps=0, rows=count, tokens=tokens)
 
 
 def _start(
-    name: str, checkpoint: Checkpoint | None, context: StageContext
-) -> tuple[Checkpoint, Loaded]:
-    """The checkpoint to quantize, and its model in float32."""
+    name: str, checkpoint: Checkpoint | None, config: QuantizeConfig, context: StageContext
+) -> tuple[Dense, Calibration]:
+    """The checkpoint to quantize, and the rows to look at."""
     require_llm_compressor()
     assert_alone(context, name)
-    if checkpoint is None:
-        raise UsageError(f"Stage '{name}' needs a checkpoint to quantize; name one.")
-    settings = json.loads((checkpoint.path / "config.json").read_text(encoding="utf-8"))
-    if "quantization_config" in settings:
-        raise UsageError(
-            f"'{checkpoint.path}' is quantized already; start from the checkpoint it was made from."
-        )
-    return checkpoint, load(checkpoint.path, context.device, "float32", trust_remote_code=False)
-
-
-def _calibration(config: QuantizeConfig, loaded: Loaded, context: StageContext) -> Calibration:
+    dense = open_dense(checkpoint, name, context)
     if not config.data and not isinstance(config, CalibratedConfig):
-        return NO_DATA
-    longest = config.longest or loaded.context
-    return gather(config.data, loaded.tokenizer, longest, context.seed)
+        return dense, NO_DATA
+    longest = config.longest or dense.longest
+    return dense, gather(config.data, dense.tokenizer, longest, context.seed)
 
 
 register("rtn", RtnConfig, rtn)
 register("gptq", GptqConfig, gptq)
-register("awq", AwqConfig, awq)
+register("awq", CalibratedGridConfig, awq)
 register("int8-dynamic", QuantizeConfig, int8_dynamic)
 register("int8-static", CalibratedConfig, int8_static)
 register("smoothquant", SmoothQuantConfig, smoothquant)

@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..harness.backends.loading import Loaded
 from ..harness.errors import UsageError
 from ..harness.stage import StageContext
 from .chats import Example
-from .dense import matrices
+from .dense import Dense, matrices
 from .distillation import forward_kl
 from .loop import padded, reproducible
 from .oneshot import compress
@@ -59,12 +58,12 @@ def parts(names: Iterable[str]) -> list[Part]:
 
 
 def sensitivity(
-    loaded: Loaded, scheme: Scheme, examples: Sequence[Example], context: StageContext, stage: str
+    dense: Dense, scheme: Scheme, examples: Sequence[Example], context: StageContext, stage: str
 ) -> dict[Part, float]:
     """Nats a token that rounding each part alone moves what the model says; greatest first.
 
     Args:
-        loaded: rounded in place, so that it is of no further use.
+        dense: rounded in place, so that it is of no further use.
         examples: rows whose answers are compared, and that set the ranges of a static scheme.
 
     Raises:
@@ -72,18 +71,18 @@ def sensitivity(
     """
     import torch
 
-    layers = linear(loaded.model, scheme.ignore)
-    compress(loaded, [scheme.rounding()], examples, context, stage)
+    layers = linear(dense.model, scheme.ignore)
+    compress(dense, [scheme.rounding()], examples, context, stage)
     nats = dict.fromkeys(parts(layers), 0.0)
     batches = [examples[i : i + BATCH] for i in range(0, len(examples), BATCH)]
     rounding(layers.values(), on=False)
     with reproducible(context), torch.inference_mode():
         for number, batch in enumerate(batches, 1):
-            plain_nv = said(loaded.model, batch)
+            plain_nv = said(dense.model, batch)
             for part in nats:
                 members = [layers[name] for name in part]
                 rounding(members, on=True)
-                moved = forward_kl(plain_nv, said(loaded.model, batch), 1.0)
+                moved = forward_kl(plain_nv, said(dense.model, batch), 1.0)
                 rounding(members, on=False)
                 nats[part] += float(moved) * len(plain_nv)
             context.progress(f"{stage}: sensitivity", number, len(batches))

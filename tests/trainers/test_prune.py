@@ -110,7 +110,7 @@ def test_a_quantized_checkpoint_is_refused(pocket_base, tmp_path):
     config = json.loads((packed / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "compressed-tensors"}
     (packed / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UsageError, match="is quantized; run 'prune' on the checkpoint"):
+    with pytest.raises(UsageError, match="is quantized already; run 'prune' on the checkpoint"):
         stages.get("prune").run(Checkpoint(packed, "x"), StageContext(tmp_path / "out"))
 
 

@@ -220,8 +220,31 @@ def test_awq_is_refused_without_an_accelerator(pocket_base, tmp_path):
         stages.get("awq").run(pocket_base, StageContext(tmp_path / "out"), **ROWS)
 
 
+@pytest.mark.parametrize("stage", ["gptq", "int8-dynamic", "fp8"])
+def test_a_bfloat16_checkpoint_keeps_its_tables_and_scales_in_bfloat16(
+    pocket_base, tmp_path, stage
+):
+    folder = Path(shutil.copytree(pocket_base.path, tmp_path / "half"))
+    tensors = load_file(folder / "model.safetensors")
+    save_file(
+        {name: tensor.bfloat16() for name, tensor in tensors.items()},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    made = stages.get(stage).run(
+        open_checkpoint(folder), StageContext(tmp_path / "out"), **METHODS[stage], **UNTIMED
+    )
+    after = lineage(made)["achieved"]["after"]
+    assert after["embedding_bits_per_weight"] == 16 and after["bits_per_weight"] < 8.6
+    assert json.loads((made.path / "config.json").read_text())["dtype"] == "bfloat16"
+    stored = load_file(made.path / "model.safetensors")
+    assert stored[f"{LAYER}.weight_scale"].dtype == torch.bfloat16
+    moved = (weights(made) - weights(pocket_base)).norm() / weights(pocket_base).norm()
+    assert moved < (0.2 if stage == "gptq" else 0.04)
+
+
 def test_a_quantized_checkpoint_is_not_quantized_again(made, tmp_path):
-    with pytest.raises(UsageError, match="quantized already; start from the checkpoint"):
+    with pytest.raises(UsageError, match="quantized already; run 'rtn' on the checkpoint"):
         stages.get("rtn").run(made("rtn"), StageContext(tmp_path / "out"))
 
 
