@@ -7,7 +7,7 @@ prune_heal.py).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..harness.checkpoints import Checkpoint
@@ -59,11 +59,10 @@ def prepare(
     examples = encode_corpus(rows, student.tokenizer, student.longest)
     student.model.requires_grad_(True)
     if teacher is None or teaching is None:
-        projections, loss = nullcontext(), answer_loss
-    else:
-        projections = with_projections(student.model, teacher.model, teaching)
-        loss = teaching_loss(teacher.model, teaching)
-    with projections:
+        yield Lesson(student, answer_loss, others, rows, examples)
+        return
+    loss = teaching_loss(teacher.model, teaching)
+    with with_projections(student.model, teacher.model, teaching):
         yield Lesson(student, loss, others, rows, examples)
 
 
