@@ -18,14 +18,16 @@ from typing import Any
 
 from .checkpoints import Checkpoint, open_checkpoint
 from .errors import DataError, Interrupted, StoreError, UsageError, WaterbedError
+from .gate_anchored import cost_of
 from .loop_attempt import promote, train
 from .loop_case import Case
-from .loop_gate import Bench, Show, Watching, cost_of, has_reserve, levels
+from .loop_gate import Bench, Show, Watching, has_reserve, levels
 from .loop_journal import SUMMARY, Event, LoopJournal, write_json
 from .loop_records import Judged, LoopResult, Node, Proposal, Skipped
 from .loop_repair import learned, proposals
 from .loop_summary import spent, summary
 from .recipe import Recipe, StageStep
+from .roles import Others
 from .run import Run
 
 #: Which exit code is said when several hold.
@@ -52,6 +54,7 @@ def loop(
     out: str | Path,
     *,
     resume: bool = False,
+    others: Others = Others(),
     say: Callable[[str], None] = _silent,
     watching: Watching = _unwatched,
     show: Show | None = None,
@@ -62,6 +65,7 @@ def loop(
     Args:
         recipe: a Recipe or its YAML file.
         resume: go on; without it a folder that holds a loop is refused.
+        others: who judges and who plays the user in every evaluation; a recipe never says that.
         say: told in a sentence what was decided and why.
         watching: `with watching(what) as update:`, and `update(done, total)` while it lasts.
         show: called with each verdict, both Runs and a folder, for pages.
@@ -76,7 +80,9 @@ def loop(
     given.check()
     folder = Path(out).resolve()  # the journal names files, and may be read from elsewhere
     with LoopJournal(folder) as journal:
-        bench = Bench(recipe=given, out=folder, say=say, watching=watching, show=show)
+        bench = Bench(
+            recipe=given, out=folder, others=others, say=say, watching=watching, show=show
+        )
         _begin(given, journal, resume=resume, say=say)
         return _Loop(given, journal, bench, told).run()
 
@@ -125,7 +131,7 @@ class _Loop:
     """Why no further attempt is made, beside what the gates said."""
     learned: dict[str, int | None] = field(default_factory=dict)
     targets: set[str] = field(default_factory=set)
-    """Both of what was accepted; see `Case`."""
+    """Both of what was accepted, the base included; see `Case`."""
 
     def run(self) -> LoopResult:
         """All stages; the summary is written whatever happens."""
@@ -171,6 +177,7 @@ class _Loop:
         self._unchanged(checkpoint, event)
         node = Node("base", checkpoint, Run.open(event["run"]))
         self._promote(node, "the base of the recipe")
+        self.learned = learned(checkpoint.settings)
         return node
 
     def _stage(self, step: StageStep, start: Node | None) -> _End:

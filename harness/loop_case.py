@@ -28,7 +28,7 @@ class Case:
     judged: list[Judged] = field(default_factory=list)
     """What the gates said, in order; the first is the stage as written."""
     learned: Mapping[str, int | None] = field(default_factory=dict)
-    """Chats and texts that the accepted stages before this one trained on, by dataset."""
+    """Chats and texts that the base and the accepted stages before this one trained on, by dataset."""
     targets: frozenset[str] = frozenset()
     """Domains that those stages were meant to improve."""
 

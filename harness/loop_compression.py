@@ -20,6 +20,8 @@ from .stage_config import problems
 HEAL_STAGE = "distill"
 #: Rows of replay for each domain of which the loop knows no rows that were learned.
 HEAL_ROWS = 1000
+#: Rows in all; where more were learned, every dataset gives its share.
+MOST_HEAL_ROWS = 16_000
 #: Settings that say how much goes, as a share, and how many bits stay.
 SHARES, BITS = ("sparsity", "neurons", "groups"), "bits"
 #: The setting that keeps so many parts in high precision; how many more are kept, try by try.
@@ -94,14 +96,18 @@ def _quantized(made: Judged) -> bool:
 
 
 def _rows(case: Case) -> dict[str, int | None]:
-    """What was learned in this loop, and replay of every evaluated domain that is not in it."""
+    """What is known to have been learned, and replay of every evaluated domain that is not in it."""
     learned = dict(case.learned)
     for domain, dataset in replay_datasets().items():
         name = f"{dataset.name}@train"
         known = domain in case.targets or name in learned
         if domain in case.evaluated and not known and dataset.shape in ("messages", "text"):
             learned[name] = HEAL_ROWS
-    return learned
+    total = sum(n or 0 for n in learned.values())
+    if total <= MOST_HEAL_ROWS:
+        return learned
+    share = MOST_HEAL_ROWS / total
+    return {name: n and max(1, round(n * share)) for name, n in learned.items()}
 
 
 def _counted(data: Mapping[str, int | None]) -> str:

@@ -1,11 +1,8 @@
 """How a loop judges an attempt: evaluated under its gate, then held against the anchor.
 
-The candidate is first asked only as many items as its gate needs (gate_live.py); red there ends it. One
-that is not red is asked the rest, since the next stage is compared with it, and where the anchor is
-another checkpoint than the previous one, the gate is decided again on all items with both. Two
-decisions share one error rate: each gets half of `alpha_fail`. A try that was chosen because an
-earlier one failed is confirmed on the reserve. Not here: what is tried (loop_repair.py), what follows
-(loop.py).
+Against the checkpoint before it and, where that is another one, the anchor (gate_anchored.py). A try that
+was chosen because an earlier one failed is confirmed on the reserve. Not here: what is tried
+(loop_repair.py), what follows (loop.py).
 """
 
 from __future__ import annotations
@@ -13,15 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .checkpoints import Checkpoint
 from .comparability import Manifest
+from .gate_anchored import cost_of, hold, items_of
 from .loop_records import OUTCOMES, Judged, Node
 from .policy import Policy
 from .recipe import REST, Recipe, StageStep
+from .roles import Others
 from .run import Run
 from .tasks import resolve
 
@@ -43,6 +42,8 @@ class Bench:
     out: Path
     say: Callable[[str], None]
     watching: Watching
+    others: Others = field(default_factory=Others)
+    """Who judges and who plays the user."""
     show: Show | None = None
     """Writes pages."""
 
@@ -68,6 +69,8 @@ class Bench:
                 suites or self.recipe.suites,
                 self.out / "runs" / name,
                 options=self._options(),
+                judges=self.others.judges,
+                prices=self.others.prices,
                 limit=None if everything or suites else self.recipe.limit,
                 seed=self.recipe.seed,
                 label=name,
@@ -91,31 +94,27 @@ class Bench:
         Raises:
             UsageError, DataError, InstrumentError: see errors.py; what was answered is kept.
         """
-        from .gate import gate_runs
-
-        apart = anchor.attempt != previous.attempt
-        if apart:
-            rules = rules.model_copy(update={"alpha_fail": rules.alpha_fail / 2})
-        run = self._live(attempt, checkpoint, previous, step, rules)
-        suites, read = self.recipe.suites, _items(run)
-        verdict = gate_runs(previous.run, run, rules, step.target, suites)
-        early = verdict.early is not None and verdict.early.items_read < verdict.early.items_planned
-        if verdict.exit_code == 0 or (apart and verdict.exit_code == 3):
-            run = self.whole(checkpoint, attempt)
-        decided_late = apart and run.status == "complete" and verdict.exit_code in (0, 3)
-        if decided_late:
-            verdict = gate_runs(previous.run, run, rules, step.target, suites, anchor=anchor.run)
-        file = self._save(verdict, previous.run, run, attempt)
+        held = hold(
+            previous.run,
+            None if anchor.attempt == previous.attempt else anchor.run,
+            rules,
+            self.recipe.suites,
+            step.target,
+            live=lambda shared: self._live(attempt, checkpoint, previous, step, shared),
+            whole=lambda: self.whole(checkpoint, attempt),
+            complete=True,  # the next stage is compared with it
+        )
+        file = self._save(held.verdict, previous.run, held.run, attempt)
         return _judged(
             attempt,
-            verdict,
+            held.verdict,
             checkpoint=str(checkpoint.path),
-            run=str(run.path),
+            run=str(held.run.path),
             verdict=str(file),
-            items=_items(run) if decided_late else read,
-            early=early and not decided_late,
-            anchored=decided_late,
-            rules=rules,
+            items=held.items,
+            early=held.early,
+            anchored=held.anchored,
+            rules=held.rules,
         )
 
     def confirm(
@@ -153,7 +152,7 @@ class Bench:
             checkpoint=str(checkpoint.path),
             run=str(new.path),
             verdict=str(file),
-            items=_items(new),
+            items=items_of(new),
             rules=rules,
         )
 
@@ -182,6 +181,7 @@ class Bench:
                 self.out / "runs" / attempt,
                 target=step.target,
                 options=self._options(),
+                others=self.others,
                 limit=self.recipe.limit,
                 progress=update,
                 note=self.say,
@@ -199,7 +199,7 @@ class Bench:
         whole = [self.whole(c, f"{n}-reserve", everything=True) for c, n in sides]
         read = previous.run.scores()[["task", "sample_id"]]
         seen = frozenset(zip(read["task"], read["sample_id"], strict=True))
-        return Rest(whole[0], seen), Rest(whole[1], seen)
+        return Rest.of(whole[0], seen), Rest.of(whole[1], seen)
 
     def _save(self, verdict: Verdict, old: Run, new: Run, attempt: str) -> Path:
         folder = self.out / "gates" / attempt
@@ -217,47 +217,48 @@ class Bench:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rest:
     """A Run without the items that a decision has read."""
 
+    path: Path
+    label: str
+    status: str
+    manifest: Manifest
+    """With the items that are left, and only the tasks that have some."""
+    left: Callable[[pd.DataFrame], pd.DataFrame]
+    """Drops the rows of the others."""
     run: Run
-    seen: frozenset[tuple[str, str]]
-    """(task, sample id)."""
 
-    @property
-    def path(self) -> Path:
-        return self.run.path
-
-    @property
-    def label(self) -> str:
-        return self.run.label
-
-    @property
-    def status(self) -> str:
-        return self.run.status
-
-    @property
-    def manifest(self) -> Manifest:
-        """With the items that are left, and only the tasks that have some."""
+    @classmethod
+    def of(cls, run: Run, seen: frozenset[tuple[str, str]]) -> Rest:
+        """What is left of a Run without the items `seen`: (task, sample id)."""
         entries = {}
-        for name, entry in self.run.manifest["tasks"].items():
-            left = int(entry["items"]) - sum(task == name for task, _ in self.seen)
+        for name, entry in run.manifest["tasks"].items():
+            left = int(entry["items"]) - sum(task == name for task, _ in seen)
             if left > 0:
                 entries[name] = {**entry, "items": left, "items_in_full": left}
-        return {**self.run.manifest, "tasks": entries}
+
+        def unseen(table: pd.DataFrame) -> pd.DataFrame:
+            places = zip(table["task"], table["sample_id"], strict=True)
+            return table[[place not in seen for place in places]]
+
+        return cls(
+            path=run.path,
+            label=run.label,
+            status=run.status,
+            manifest={**run.manifest, "tasks": entries},
+            left=unseen,
+            run=run,
+        )
 
     def scores(self) -> pd.DataFrame:
         """See `Run.scores`."""
-        return self._left(self.run.scores())
+        return self.left(self.run.scores())
 
     def generations(self) -> pd.DataFrame:
         """See `Run.generations`."""
-        return self._left(self.run.generations())
-
-    def _left(self, table: pd.DataFrame) -> pd.DataFrame:
-        places = zip(table["task"], table["sample_id"], strict=True)
-        return table[[place not in self.seen for place in places]]
+        return self.left(self.run.generations())
 
 
 def levels(rules: Policy, number: int, tries: int, *, reserve: bool) -> Policy:
@@ -280,18 +281,6 @@ def has_reserve(recipe: Recipe) -> bool:
     if recipe.reserve == REST:
         return any(len(task.items) > (recipe.limit or 0) for task in resolve(recipe.suites))
     return bool(recipe.reserve)
-
-
-def cost_of(run: Run) -> dict[str, int]:
-    """Tokens of a Run's answers."""
-    cost = run.manifest.get("cost") or {}
-    return {"tokens": int(cost.get("prompt_tokens", 0)) + int(cost.get("completion_tokens", 0))}
-
-
-def _items(run: Any) -> int:
-    """Items with a score row."""
-    table = run.scores()
-    return len(set(zip(table["task"], table["sample_id"], strict=True)))
 
 
 def _judged(attempt: str, found: Verdict, *, rules: Policy, **known: Any) -> Judged:

@@ -14,6 +14,7 @@ from typing import Any
 
 from .dataset_rows import shape_of
 from .datasets import datasets, load_any
+from .errors import WaterbedError
 from .loop_case import Case, Tries, replay_datasets
 from .loop_compression import compresses, heal, keep, lighter
 from .loop_records import Proposal, Skipped
@@ -98,8 +99,11 @@ def learned(settings: Mapping[str, Any]) -> dict[str, int | None]:
     """The chats and texts that a training with these settings learned, by dataset."""
     if not isinstance(settings.get("data"), Mapping):
         return {}
-    whole: dict[str, int | None] = _mixed(settings, {}, 0)["data"]
-    return {name: n for name, n in whole.items() if shape(name) in ("messages", "text")}
+    try:
+        whole: dict[str, int | None] = _mixed(settings, {}, 0)["data"]
+        return {name: n for name, n in whole.items() if shape(name) in ("messages", "text")}
+    except (WaterbedError, KeyError):
+        return {}  # a base from elsewhere, whose data is not here
 
 
 def _interpolate(case: Case) -> Tries:

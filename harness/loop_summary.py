@@ -21,11 +21,15 @@ SCHEMA_VERSION = 1
 class Spent:
     """What a loop has used, over all sittings."""
 
-    tries: int
-    seconds: float
+    tries: int = 0
+    seconds: float = 0.0
     """Of training and evaluation that came to an end."""
-    tokens: int
+    tokens: int = 0
     """Of the evaluations."""
+
+    def __add__(self, more: Spent) -> Spent:
+        seconds = round(self.seconds + more.seconds, 3)
+        return Spent(self.tries + more.tries, seconds, self.tokens + more.tokens)
 
     def beyond(self, budget: Budget) -> str | None:
         """Which part of a budget is used up, if one is."""

@@ -1,104 +1,110 @@
 """Watching a training: each checkpoint is gated as soon as it is completely written.
 
 A folder counts as complete when it opens as a checkpoint and nothing in it has changed between two
-looks, so that what a trainer is still writing is let be. The verdict lies beside the checkpoint, in
-`gate-<its name>/`. Red may raise a stop file, which a training that wants to be stopped looks for. Not
-here: stages (loop.py), stopping a training from inside it.
+looks, so that what a trainer is still writing is let be. Red may raise a stop file, which a training that
+wants to be stopped looks for. A watcher that falls behind may keep to the newest, and one with a budget
+ends with it; what was not gated is named. Not here: one gate (watch_gate.py), stages (loop.py), stopping
+a training from inside it (trainers/gate_callback.py).
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from .checkpoints import open_checkpoint
 from .errors import CheckpointError, UsageError
-from .loop_gate import Show
-from .policy import Policy
-from .roles import Others
-from .run import Run
+from .loop_journal import write_json
+from .loop_summary import Spent
+from .recipe import Budget
 from .verdict import Verdict
+from .watch_gate import Gatekeeper, is_beside, verdict_of
 
 #: What a file was at a look: path, bytes, time of the last change (ns).
 Look = frozenset[tuple[str, int, int]]
-_BESIDE = "gate-"
+#: Beside a checkpoint that was passed over for a newer one.
+SKIPPED = "skipped.json"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Watcher:
-    """Gates the checkpoints below one folder, each once, against one baseline."""
+    """Gates the checkpoints below one folder, each once."""
 
     folder: Path
-    baseline: Run
-    policy: Policy
-    suites: Sequence[str]
-    target: str | None = None
+    keeper: Gatekeeper
     stop_file: Path | None = None
     """Written when a checkpoint is red; says which and why."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Of the backend: device, threads, batch_size ..."""
-    others: Others = field(default_factory=Others)
-    """Who judges and who plays the user."""
-    limit: int | None = None
-    say: Callable[[str], None] = lambda _: None
-    show: Show | None = None
+    newest: bool = False
+    """Of several that wait, gate the newest and pass over the others."""
+    budget: Budget = field(default_factory=Budget)
+    """Of all gates together; `tries` are checkpoints."""
+    spent: Spent = field(default_factory=Spent)
+    left: list[Path] = field(default_factory=list)
+    """What was complete and not gated when the budget was used up."""
     looks: dict[Path, Look] = field(default_factory=dict)
     """What each folder held at the last look."""
 
-    def look(self) -> list[Verdict]:
+    @property
+    def over(self) -> str | None:
+        """Which part of the budget is used up, if one is."""
+        return self.spent.beyond(self.budget)
+
+    def look(self) -> Iterator[Verdict]:
         """Gate what has become complete since the last look, in the order of their last change."""
-        return [self._gate(path) for path in self._settled()]
+        ready = self._settled()
+        if self.newest and len(ready) > 1:
+            self._pass_over(ready[:-1], ready[-1])
+            ready = ready[-1:]
+        for number, path in enumerate(ready):
+            if why := self.over:
+                self.left = ready[number:]
+                names = ", ".join(path.name for path in self.left)
+                self.keeper.say(f"Not gated, since {why}: {names}.")
+                return
+            yield self._gate(path)
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """checkpoint -> what its gate said, those of earlier watches too."""
+        files = {path.name: verdict_of(path) for path in _candidates(self.folder)}
+        return {name: Verdict.load(file) for name, file in files.items() if file.is_file()}
 
     def _settled(self) -> list[Path]:
-        """Checkpoints without a verdict, unchanged since the last look."""
+        """Checkpoints without a verdict, unchanged since the last look, the newest last."""
         if not self.folder.is_dir():
             raise UsageError(f"There is no folder '{self.folder}' to watch; check the path.")
         seen = {path: _held(path) for path in _candidates(self.folder)}
         same = [path for path, held in seen.items() if self.looks.get(path) == held]
         self.looks = seen
-        ready = [path for path in same if not _verdict_of(path).is_file() and _opens(path)]
+        ready = [path for path in same if not self._done(path) and _opens(path)]
         return sorted(ready, key=lambda path: max(changed for _, _, changed in seen[path]))
 
+    def _done(self, path: Path) -> bool:
+        file = verdict_of(path)
+        return file.is_file() or (self.newest and file.with_name(SKIPPED).is_file())
+
+    def _pass_over(self, older: list[Path], newest: Path) -> None:
+        for path in older:
+            place = verdict_of(path).with_name(SKIPPED)
+            place.parent.mkdir(exist_ok=True)
+            write_json(place, {"newer": newest.name})
+        names = ", ".join(path.name for path in older)
+        self.keeper.say(f"Behind the training: passing over {names} for {newest.name}.")
+
     def _gate(self, path: Path) -> Verdict:
-        """Evaluate one checkpoint under its gate and write the verdict beside it."""
-        from .gate import gate_runs
-        from .gate_live import evaluate_live
-
-        beside = _verdict_of(path).parent
-        run = evaluate_live(
-            self.baseline,
-            open_checkpoint(path),
-            self.policy,
-            self.suites,
-            beside / "run",
-            target=self.target,
-            options=self.options,
-            others=self.others,
-            limit=self.limit,
-            note=self.say,
-        )
-        verdict = gate_runs(self.baseline, run, self.policy, self.target, self.suites)
-        if self.show:
-            self.show(verdict, self.baseline, run, beside)
-        verdict.save(_verdict_of(path))
-        self.say(f"{path.name}: {verdict.headline}. {verdict.sentence}")
-        if verdict.exit_code == 1 and self.stop_file:
-            self._stop(path, verdict)
-        return verdict
-
-    def _stop(self, path: Path, verdict: Verdict) -> None:
-        assert self.stop_file is not None
-        reason = {"checkpoint": str(path), "sentence": verdict.sentence}
-        self.stop_file.write_text(json.dumps(reason) + "\n", encoding="utf-8")
-        self.say(f"Raised the stop file '{self.stop_file}'.")
+        gated = self.keeper.gate(path)
+        self.spent += gated.spent
+        if gated.verdict.exit_code == 1 and self.stop_file:
+            reason = {"checkpoint": str(path), "sentence": gated.verdict.sentence}
+            self.stop_file.write_text(json.dumps(reason) + "\n", encoding="utf-8")
+            self.keeper.say(f"Raised the stop file '{self.stop_file}'.")
+        return gated.verdict
 
 
 def watch(watcher: Watcher, *, every_s: float, until: Callable[[], bool]) -> Iterator[Verdict]:
-    """Look again and again, giving each verdict as it falls.
+    """Look again and again, giving each verdict as it falls, until told or the budget is used up.
 
     Args:
         every_s: seconds between two looks; a checkpoint is gated at the second look at the earliest.
@@ -106,17 +112,19 @@ def watch(watcher: Watcher, *, every_s: float, until: Callable[[], bool]) -> Ite
     """
     while True:
         yield from watcher.look()
-        if until():
+        if until() or watcher.left:
             return
         time.sleep(every_s)
 
 
 def _candidates(folder: Path) -> list[Path]:
-    """Folders that hold or will hold a checkpoint; work folders and verdicts are not among them."""
+    """Folders that hold or will hold a checkpoint; links, work folders and verdicts are not among them."""
     return [
         path.parent
         for path in folder.glob("*/config.json")
-        if not path.parent.name.startswith((_BESIDE, ".", "tmp"))
+        if not path.parent.name.startswith((".", "tmp"))
+        and not path.parent.is_symlink()
+        and not is_beside(path.parent)
         and path.parent.suffix not in (".partial", ".work", ".kept")
     ]
 
@@ -139,8 +147,3 @@ def _opens(path: Path) -> bool:
     except CheckpointError:
         return False
     return True
-
-
-def _verdict_of(path: Path) -> Path:
-    """Not `<name>.gate`: a trainer that keeps its last so many `checkpoint-*` would count that too."""
-    return path.with_name(_BESIDE + path.name) / "verdict.json"
