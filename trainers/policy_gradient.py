@@ -8,7 +8,8 @@
     reinforce  Williams 1992: the baseline is the mean reward of all other answers of the batch
 
 An answer without a reward has advantage 0 and is in nobody's baseline. The tests hold each against values
-by hand. Not here: PPO (ppo.py), prompts and rewards (rollouts.py), what TRL's stages share (trl_base.py).
+by hand. Not here: PPO (ppo.py), prompts (rollouts.py), rewards (reward_sums.py), what is watched
+(held_out.py), what TRL's stages share (trl_base.py).
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..harness.backends.stopping import Speech
 from ..harness.checkpoints import Checkpoint
 from ..harness.datasets import fingerprint
 from ..harness.errors import UsageError
 from ..harness.stage import StageContext, StagePlan, stage
+from .held_out import HeldOut, Watched, held_out
 from .reward_signs import warn_of_signs
-from .rollouts import OWN, Material, Rewards, Sampled, answered, gather, opened
+from .reward_sums import OWN, Rewards, opened
+from .rollouts import Material, Sampled, gather
 from .saving import saver
 from .training import TrainingConfig
 from .trl_base import EVERY, Job, refuse_infinite, require_trl, train
@@ -47,8 +49,8 @@ class PolicyConfig(TrainingConfig):
     """Datasets in the reward shape, with the number of rows of each (None: all)."""
     rewards: Mapping[str, float] = field(default_factory=lambda: {OWN: 1.0})
     """Scorers and their weights; `task` is the grader of the row's task."""
-    watched: str | None = None
-    """A scorer that is measured on the same answers and never rewarded."""
+    watched: Watched | None = None
+    """What is measured on the way and never rewarded: answers to prompts that are not trained on."""
     sampled: Sampled = field(default_factory=Sampled)
     rollouts: Literal["transformers", "vllm"] = "transformers"
     """What samples the answers."""
@@ -126,9 +128,10 @@ NAMES: Mapping[type[Any], str] = {
 
 def plan_policy(checkpoint: Checkpoint | None, config: Config, context: StageContext) -> StagePlan:
     """The dry run of `grpo`, `rloo` and `reinforce`; tokens are those of the prompts, once an answer."""
-    with _ready(checkpoint, config, context) as (material, rewards):
-        found = plan(job(material, rewards, config, context), config, context)
-    rows, answers = len(material.prompts), config.sampled.n
+    with _earning(checkpoint, config, context) as earned:
+        found = plan(job(earned, config), config, context)
+    material, answers = earned.material, config.sampled.n
+    rows = len(material.prompts)
     epoch = rows * answers // config.batch_size * config.iterations * config.epochs
     steps = min(epoch, config.max_steps or epoch)
     seconds = found.seconds / found.steps * steps if found.seconds is not None else None
@@ -173,9 +176,10 @@ def reinforce(
 
 
 def _improve(checkpoint: Checkpoint | None, config: Config, context: StageContext) -> Checkpoint:
-    with _ready(checkpoint, config, context) as (material, rewards):
+    with _earning(checkpoint, config, context) as earned:
+        material = earned.material
         model = train(
-            job(material, rewards, config, context),
+            job(earned, config),
             config,
             context,
             parent=checkpoint,
@@ -191,9 +195,9 @@ def _improve(checkpoint: Checkpoint | None, config: Config, context: StageContex
 
 
 @contextmanager
-def _ready(
+def _earning(
     checkpoint: Checkpoint | None, config: Config, context: StageContext
-) -> Iterator[tuple[Material, Rewards]]:
+) -> Iterator[_Earned]:
     require_trl()
     refuse_vllm(config.rollouts, context, NAMES[type(config)])
     material = gather(checkpoint, config.data, config.sampled, context, NAMES[type(config)])
@@ -202,8 +206,11 @@ def _ready(
         raise UsageError(
             f"data has {len(material.prompts)} prompts and a batch takes {prompts}; lower batch_size."
         )
-    with opened(material, config.rewards, config.watched) as rewards:
-        yield material, rewards
+    with (
+        opened(material, config.rewards) as rewards,
+        held_out(config.watched, material, config.sampled, context) as watched,
+    ):
+        yield _Earned(material, rewards, watched, context)
 
 
 def refuse_vllm(rollouts: str, context: StageContext, name: str) -> None:
@@ -222,13 +229,12 @@ def refuse_vllm(rollouts: str, context: StageContext, name: str) -> None:
         )
 
 
-def job(material: Material, rewards: Rewards, config: Config, context: StageContext) -> Job:
+def job(earned: _Earned, config: Config) -> Job:
     """The training that a stage hands to TRL."""
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
-    grouped = isinstance(config, GrpoConfig)
-    earned = _Earned(material, rewards, config, context)
+    grouped, material = isinstance(config, GrpoConfig), earned.material
     rows = [{"prompt": row["prompt"], "row": i} for i, row in enumerate(material.rows)]
     # The same for every prompt: batches sorted by length would order the prompts.
     length = max(1, round(sum(map(len, material.prompts)) / len(material.prompts)))
@@ -301,14 +307,17 @@ def _method(config: Config) -> dict[str, Any]:
 
 
 class _Earned:
-    """The reward function that TRL calls, and what it found last."""
+    """The reward function that TRL calls, what it found last, and what is watched beside it."""
 
     def __init__(
-        self, material: Material, rewards: Rewards, config: Config, context: StageContext
+        self,
+        material: Material,
+        rewards: Rewards,
+        watched: HeldOut | None,
+        context: StageContext,
     ) -> None:
-        self.material, self.rewards, self.context = material, rewards, context
-        self.n = config.sampled.n
-        self.speech = Speech(material.loaded.tokenizer)
+        self.material, self.rewards, self.watched = material, rewards, watched
+        self.context = context
         self.totals: Sequence[float | None] = ()
         self.told: set[str] = set()
 
@@ -316,12 +325,7 @@ class _Earned:
         self, completion_ids: Sequence[Sequence[int]], row: Sequence[int], log_metric: Any, **_: Any
     ) -> list[float | None]:
         """Rewards of sampled tokens, read as in an evaluation and not as TRL decodes them."""
-        of, ends = self.material, self.material.loaded.ends
-        answers = [
-            answered(self.speech, of.prompts[i], tokens, ends, of.opened[i])
-            for i, tokens in zip(row, completion_ids, strict=True)
-        ]
-        found = self.rewards.score(row, answers)
+        found = self.rewards.score(row, self.material.answers(row, completion_ids))
         for name, value in found.figures.items():
             log_metric(name, value)
         if not self.context.rank:
@@ -331,33 +335,40 @@ class _Earned:
 
 
 def _watching(trainer: type[Any], earned: _Earned, config: Config) -> type[Any]:
-    """TRL's trainer with REINFORCE's baseline where it is asked for, and KL measured where it is not paid."""
+    """TRL's trainer with REINFORCE's baseline where it is asked for, and with what is only measured."""
     reference = _reference(earned.material.loaded.model, config)
 
     def generate_and_score(self: Any, inputs: Any) -> Any:
         import torch
 
-        largest = _largest_logit(self, earned.material.prompts[inputs[0]["row"]])
-        refuse_infinite(
-            NAMES[type(config)], self.state.global_step, "largest logit", largest, config
-        )
+        step, told = self.state.global_step, self._metrics["train"]
+        model = _bare(self)
+        largest = _largest_logit(model, earned.material.prompts[inputs[0]["row"]])
+        refuse_infinite(NAMES[type(config)], step, "largest logit", largest, config)
+        if earned.watched and step % EVERY == 0:
+            told["watched"].append(earned.watched.score(model))
         batch = trainer._generate_and_score_completions(self, inputs)
         if isinstance(config, ReinforceConfig):
             values = batch_advantages(earned.totals)
             batch["advantages"] = torch.tensor(values, device=batch["advantages"].device)
-        if not self.beta and self.state.global_step % EVERY == 0:
-            self._metrics["train"]["kl"].append(_divergence(self, batch, reference))
+        if not self.beta and step % EVERY == 0:
+            told["kl"].append(_divergence(self, batch, reference))
         return batch
 
     members = {"_generate_and_score_completions": generate_and_score}
     return type(trainer.__name__, (trainer,), members)
 
 
-def _largest_logit(trainer: Any, prompt: Sequence[int]) -> float:
+def _bare(trainer: Any) -> Any:
+    """The model without wrappers; layers of an adapter stay in it."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _largest_logit(model: Any, prompt: Sequence[int]) -> float:
     """Of the model on one prompt, by amount; what is not finite would end the sampling in a traceback."""
     import torch
 
-    model = trainer.accelerator.unwrap_model(trainer.model)
     with torch.no_grad():
         logits_1tv = model(input_ids=torch.tensor([prompt], device=model.device)).logits
     return float(logits_1tv.abs().max())

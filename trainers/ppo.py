@@ -4,8 +4,9 @@ Schulman et al. 2017 (arXiv 1707.06347): eq. 7 is the clipped surrogate. Advanta
 2016 (GAE, arXiv 1506.02438), eq. 16; the reward of a token is minus beta times its log-ratio to the
 reference, and the answer's own reward comes with its last token (Ziegler et al. 2019, arXiv 1909.08593,
 section 2, with their controller of beta). Own loop: TRL dropped the method. Answers are sampled by
-the decode loop of the harness on the very weights that are trained. Not here: prompts and rewards
-(rollouts.py), the loss and its parts (ppo_loss.py), several processes, LoRA, vLLM.
+the decode loop of the harness on the very weights that are trained. Not here: prompts
+(rollouts.py), rewards (reward_sums.py), the loss and its parts (ppo_loss.py), several processes, LoRA,
+vLLM.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Literal
 
-from ..harness.backends.stopping import Speech
 from ..harness.checkpoints import Checkpoint
 from ..harness.datasets import fingerprint
 from ..harness.errors import TrainingDiverged, UsageError
 from ..harness.stage import StageContext, StagePlan, stage
 from .distributed import assert_alone
+from .held_out import HeldOut, Watched, held_out
 from .loop import CLIP, EVERY, reproducible
 from .ppo_loss import Answers, Limits, adapted, gae, judged, ppo_loss, read, token_rewards, whitened
 from .reward_signs import warn_of_signs
-from .rollouts import OWN, Material, Rewards, Sampled, answered, gather, opened, roll, spread
+from .reward_sums import OWN, Rewards, opened, spread
+from .rollouts import Material, Sampled, gather, roll
 from .saving import saver
 
 if TYPE_CHECKING:
@@ -44,8 +46,8 @@ class PpoConfig:
     """Datasets in the reward shape, with the number of rows of each (None: all)."""
     rewards: Mapping[str, float] = field(default_factory=lambda: {OWN: 1.0})
     """Scorers and their weights; `task` is the grader of the row's task."""
-    watched: str | None = None
-    """A scorer that is measured on the same answers and never rewarded."""
+    watched: Watched | None = None
+    """What is measured on the way and never rewarded: answers to prompts that are not trained on."""
     sampled: Sampled = field(default_factory=lambda: Sampled(n=1))
     rollouts: Literal["transformers"] = "transformers"
     """What samples the answers: vLLM cannot follow these weights."""
@@ -109,7 +111,7 @@ def plan_ppo(checkpoint: Checkpoint | None, config: PpoConfig, context: StageCon
     assert_alone(context, "ppo")
     material = gather(checkpoint, config.data, config.sampled, context, "ppo")
     steps = len(_order(material, config, context))
-    with opened(material, config.rewards, config.watched) as rewards, reproducible(context):
+    with opened(material, config.rewards) as rewards, reproducible(context):
         learner = Learner(material, rewards, config, context)
         parameters = sum(p.numel() for p in learner.model.parameters())
         began = time.monotonic()
@@ -143,8 +145,12 @@ def ppo(checkpoint: Checkpoint | None, config: PpoConfig, context: StageContext)
     identity = ["ppo", repr(config), checkpoint.digest if checkpoint else None]
     state = context.begin([*identity, fingerprint(material.rows)]) / "state.pt"
     order = _order(material, config, context)
-    with opened(material, config.rewards, config.watched) as rewards, reproducible(context):
-        learner = Learner(material, rewards, config, context)
+    with (
+        opened(material, config.rewards) as rewards,
+        held_out(config.watched, material, config.sampled, context) as watched,
+        reproducible(context),
+    ):
+        learner = Learner(material, rewards, config, context, watched)
         begin = learner.restore(state)
         context.rewind(begin - 1)
         for step in range(begin, len(order)):
@@ -187,7 +193,12 @@ class Learner:
     """Policy, reference, value head and optimizers, and one step of all of them."""
 
     def __init__(
-        self, material: Material, rewards: Rewards, config: PpoConfig, context: StageContext
+        self,
+        material: Material,
+        rewards: Rewards,
+        config: PpoConfig,
+        context: StageContext,
+        watched: HeldOut | None = None,
     ) -> None:
         import torch
 
@@ -206,9 +217,8 @@ class Learner:
             torch.optim.AdamW(self.value.parameters(), lr=config.value_lr, weight_decay=0.0),
         ]
         self.engine = Engine(self.model, material.loaded.device)
-        self.speech = Speech(material.loaded.tokenizer)
         self.beta = config.beta
-        self.told: set[str] = set()
+        self.watched, self.told = watched, set[str]()
         self.history: list[Mapping[str, float]] = []
 
     def _policy_optimizer(self) -> torch.optim.Optimizer:
@@ -227,14 +237,11 @@ class Learner:
             TrainingDiverged: the loss is not finite.
         """
         of, sampled = self.material, self.config.sampled
-        prompts = [of.prompts[row] for row in rows]
         seeds = [f"ppo/{self.context.seed}/{step}/{place}" for place in range(len(rows))]
-        tokens = roll(self.engine, prompts, sampled, of.loaded.ends, seeds, self.speech)
-        answers = [
-            answered(self.speech, of.prompts[r], said, of.loaded.ends, of.opened[r])
-            for r, said in zip(rows, tokens, strict=True)
-        ]
+        tokens = roll(self.engine, of, rows, sampled, seeds)
+        answers = of.answers(rows, tokens)
         rewarded = self.rewards.score(rows, answers)
+        prompts = [of.prompts[row] for row in rows]
         batch = judged(prompts, tokens, rewarded.totals, of.loaded.device)
         kl = self._assess(batch)
         figures = self._learned(step, batch)
@@ -307,6 +314,8 @@ class Learner:
         if step % EVERY == 0 or last:
             names = self.history[0]
             means = {n: sum(one[n] for one in self.history) / len(self.history) for n in names}
+            if self.watched:
+                means["watched"] = self.watched.score(self.model)
             self.context.metric(step, **means)
             warn_of_signs(self.context.metrics_path, self.told)
             self.history.clear()

@@ -3,8 +3,8 @@
 Also called best-of-n fine-tuning or RFT (Yuan et al. 2023, arXiv 2308.01825; Touvron et al. 2023, arXiv
 2307.09288, section 3.2.3). Answers are sampled once, from the checkpoint that comes in; the best one is
 kept where it earns enough, of equals the first. A killed stage samples the same answers again and goes on
-training where it was. Thinking is not learned. Not here: sampling and rewards (rollouts.py), fine-tuning
-(sft.py).
+training where it was. Thinking is not learned. Not here: sampling (rollouts.py), rewards
+(reward_sums.py), fine-tuning (sft.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ..harness.backends.stopping import Speech
 from ..harness.checkpoints import Checkpoint
 from ..harness.datasets import Row, fingerprint
 from ..harness.errors import UsageError
@@ -22,7 +21,8 @@ from ..harness.stage import StageContext, StagePlan, stage
 from .chats import encode, load_rows, named
 from .loop import reproducible
 from .mixture import with_replay
-from .rollouts import OWN, Material, Rewards, Sampled, answered, gather, opened, roll, spread
+from .reward_sums import OWN, Rewards, opened, spread
+from .rollouts import Material, Sampled, gather, roll
 from .saving import saver
 from .sft import Material as Chats
 from .sft import SftConfig
@@ -110,7 +110,7 @@ def _chosen(
     beside = with_replay(config.data, config.replay)
     data = load_rows(beside, context.seed) if beside else {}
     material = gather(checkpoint, config.prompts, config.sampled, context, "rejection-sampling")
-    with opened(material, config.rewards, None) as rewards, reproducible(context):
+    with opened(material, config.rewards) as rewards, reproducible(context):
         best, totals = _best(material, rewards, config, context)
     figures = {**spread(totals, config.sampled.n), "kept": len(best) / len(material.prompts)}
     if not best:
@@ -146,16 +146,10 @@ def _answers(
 ) -> list[Generation]:
     from ..harness.backends.engine import Engine
 
-    loaded, speech = material.loaded, Speech(material.loaded.tokenizer)
     asked = [row for row in rows for _ in range(sampled.n)]
     seeds = [f"rejection/{context.seed}/{r}/{i}" for r in rows for i in range(sampled.n)]
-    engine = Engine(loaded.model, loaded.device)
-    prompts = [material.prompts[row] for row in asked]
-    tokens = roll(engine, prompts, sampled, loaded.ends, seeds, speech)
-    return [
-        answered(speech, material.prompts[row], said, loaded.ends, material.opened[row])
-        for row, said in zip(asked, tokens, strict=True)
-    ]
+    engine = Engine(material.loaded.model, material.loaded.device)
+    return material.answers(asked, roll(engine, material, asked, sampled, seeds))
 
 
 def chosen(

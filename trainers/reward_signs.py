@@ -1,8 +1,9 @@
 """Signs that a reward is gamed rather than earned, read from the metrics of a stage in training.
 
-Three signs: the reward rises while a scorer that is watched and not rewarded falls; answers grow out of
+Three signs: the reward rises while the score on held-out prompts falls; answers grow out of
 all proportion; most answers of a batch are copies. A sign is a reason to look at answers, not a proof, so
-it warns and stops nothing. Not here: what is measured (rollouts.py); the gate, which decides.
+it warns and stops nothing. Not here: what is measured (reward_sums.py,
+held_out.py); the gate, which decides.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def _gamed(history: Sequence[Mapping[str, float]]) -> str | None:
         return None
     rose, fell = (f"{fmean(ends[0]):.3f} to {fmean(ends[1]):.3f}" for ends in (earned, watched))
     return (
-        f"The reward rose from {rose} while the watched scorer fell from {fell}; it is being gamed."
+        f"The reward rose from {rose} while the score on held-out prompts fell from {fell}; it is being gamed."
     )
 
 

@@ -48,36 +48,43 @@ def captured(
 ) -> list[Batch]:
     """What two steps on one batch saw, with REWARDS instead of the grader's.
 
-    For each step: TRL's loss and advantages, and the log-probabilities of each answer's tokens by hand.
+    For each step: TRL's loss and advantages, prompts, and the log-probabilities of each answer's tokens by
+    hand, of the model and of the one that training began with.
     """
-    from waterbed.trainers import policy_gradient, rollouts
+    from waterbed.harness.backends.loading import load
+    from waterbed.trainers import policy_gradient, reward_sums
 
     seen: list[Batch] = []
     plain = policy_gradient._watching
 
+    reference = load(base.path, "cpu", "float32", trust_remote_code=False).model
+    plain_totals = given.pop("totals", lambda _: list(REWARDS))
+
     def score(self: Any, rows: Any, generations: Any) -> Any:
-        return rollouts.Rewarded(list(REWARDS), {})
+        return reward_sums.Rewarded(plain_totals(generations), {})
 
     def watching(trainer: type[Any], earned: Any, config: Any) -> type[Any]:
         made = plain(trainer, earned, config)
 
         def compute_loss(self: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             parts = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
-            logps = []
+            logps, refs, prompts, texts = [], [], [], []
             for p, pm, c, cm in zip(*(inputs[x].tolist() for x in parts), strict=True):
                 shown, said = (
                     [t for t, m in zip(x, y, strict=True) if m] for x, y in ((p, pm), (c, cm))
                 )
                 logps.append(hand.answer_logps(model, [*shown, *said], len(said)))
+                refs.append(hand.answer_logps(reference, [*shown, *said], len(said)))
+                prompts.append(tuple(shown))
+                texts.append(self.processing_class.decode(said, skip_special_tokens=True))
             loss = made.compute_loss(self, model, inputs, *args, **kwargs)
-            seen.append(
-                {"loss": float(loss.detach()), "A": inputs["advantages"].tolist(), "logps": logps}
-            )
+            told = {"loss": float(loss.detach()), "A": inputs["advantages"].tolist()}
+            seen.append({**told, "logps": logps, "refs": refs, "prompts": prompts, "texts": texts})
             return loss
 
         return type(made.__name__, (made,), {"compute_loss": compute_loss})
 
-    monkeypatch.setattr(rollouts.Rewards, "score", score)
+    monkeypatch.setattr(reward_sums.Rewards, "score", score)
     monkeypatch.setattr(policy_gradient, "_watching", watching)
     steps = {"iterations": 2, "max_steps": 2, "batch_size": 8, "save_every": None}
     rates = {"lr": 3e-3, "warmup": 0.0}
@@ -127,6 +134,33 @@ def test_rloo_equals_the_paper_by_hand(
     sequence_losses(seen)
 
 
+def by_letters(text: str) -> float:
+    """A reward that differs from answer to answer."""
+    return sum(map(ord, text)) % 7 / 7
+
+
+def test_rloo_pays_for_distance_from_where_it_began(
+    pocket_base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_hand: Any
+) -> None:
+    """Ahmadian et al. 2024, eq. 3: an answer earns r - beta log(pi / pi_ref), of the whole answer."""
+    beta, given = 0.3, {"iterations": 1, "lr": 1e-2}
+    given["totals"] = lambda answers: [by_letters(answer.text) for answer in answers]
+    seen = captured(monkeypatch, pocket_base, tmp_path / "out", by_hand, "rloo", beta=beta, **given)
+    for batch in seen:
+        earned: dict[tuple[int, ...], list[float]] = {}
+        wanted: dict[tuple[int, ...], list[float]] = {}
+        for prompt, text, a, news, refs in zip(
+            *(batch[name] for name in ("prompts", "texts", "A", "logps", "refs")), strict=True
+        ):
+            paid = by_letters(text) - beta * (sum(news) - sum(refs))
+            earned.setdefault(prompt, []).append(paid)
+            wanted.setdefault(prompt, []).append(a)
+        for prompt, group in earned.items():
+            assert wanted[prompt] == pytest.approx(rloo_advantages(group), abs=2e-3)
+    apart = [sum(n) - sum(r) for n, r in zip(seen[1]["logps"], seen[1]["refs"], strict=True)]
+    assert max(map(abs, apart)) > 0.1, "the model has not moved, so nothing was paid"
+
+
 def test_reinforce_holds_each_answer_against_all_others_of_the_batch(
     pocket_base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_hand: Any
 ) -> None:
@@ -148,7 +182,7 @@ def sequence_losses(seen: list[Batch]) -> None:
     assert any(abs(ratio - 1) > 0.2 for ratio in ratios)
 
 
-@pytest.mark.parametrize("name", ["grpo", "reinforce"])
+@pytest.mark.parametrize("name", ["grpo", "rloo", "reinforce"])
 def test_a_killed_stage_goes_on_to_the_same_digest(
     pocket_base: Checkpoint, tmp_path: Path, name: str
 ) -> None:
@@ -175,6 +209,19 @@ def test_a_killed_stage_goes_on_to_the_same_digest(
     lines = [json.loads(x) for x in context.metrics_path.read_text(encoding="utf-8").splitlines()]
     told = {"reward", "reward_std", "frac_reward_zero_std", "entropy", "completions/mean_length"}
     assert told | {"duplicates", "unscored", "kl"} <= lines[0].keys()
+
+
+def test_an_adapter_is_trained_on_rewards_and_merged(
+    pocket_base: Checkpoint, tmp_path: Path
+) -> None:
+    given = {**SETTINGS, "lora": {"rank": 4}, "lr": 1e-2, "save_every": None}
+    watched = {"data": {"pocket/instruction-two@dev": 8}}
+    context = StageContext(tmp_path / "out")
+    made = stages.get("grpo").run(pocket_base, context, **given, watched=watched)
+    assert made.digest != pocket_base.digest
+    assert not (made.path / "adapter_config.json").exists()
+    lines = [json.loads(x) for x in context.metrics_path.read_text(encoding="utf-8").splitlines()]
+    assert lines[0]["kl"] == pytest.approx(0, abs=1e-6) and 0 <= lines[0]["watched"] <= 1
 
 
 @pytest.mark.parametrize("name", ["grpo", "rloo", "ppo"])
