@@ -165,7 +165,7 @@ def _mean(case: Case, frozen: Plan, found: Findings) -> MeanReading | None:
     if case.looks:
         own = Prefixes(case.looks, {e.plan.claim.id: e.whole for e in tested})
         return read_mean(case.looks, own, min(e.tenths for e in tested))
-    values = [(e.plan.claim.domain, e.decision.delta, e.decision.se) for e in tested if e.decision]
+    values = [(e.plan.claim.domain, *e.moved) for e in tested if e.moved]
     pooled = pool_domains(*domain_means(values, frozen.shared))
     p_loss = min(1.0, pooled.p_loss * (LOOKS if any(e.stopped for e in tested) else 1))
     excluded = mean_harm_p(pooled, case.policy.mean_harm) <= case.policy.alpha_pass

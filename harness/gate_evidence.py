@@ -16,12 +16,14 @@ from .gate_fixed import fixed_decision
 from .gate_looks import TENTHS, Looks
 from .gate_plan import ClaimPlan, Plan
 from .gate_readings import ClaimReading, Prefixes, available, read_claim
+from .gate_style import at_equal_style, judged_tasks
 from .gate_units import unit_pairs
 from .judge_report import troubles as judge_troubles
 from .pairing import PairedClaim, SideCounts, pair, shortfall, uneven
 from .policy import Policy
 from .statistics.decision import Decision, decide
 from .statistics.tango import EXACT_ITEMS
+from .verdict import EqualStyle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +53,8 @@ class Evidence:
     """Where a live gate stood on it; what is compared are the items up to there."""
     tenths: int = 0
     """How many tenths of its tasks a live gate has asked."""
+    equal_style: EqualStyle | None = None
+    """Of a claim that a judge votes on: what is said with length and style held equal."""
 
     @property
     def p_loss(self) -> float:
@@ -65,6 +69,14 @@ class Evidence:
         if not self.usable or self.decision is None:
             return 1.0
         return min(1.0, self.decision.p_gain * (LOOKS if self.stopped else 1))
+
+    @property
+    def moved(self) -> tuple[float, float] | None:
+        """The difference that counts in the mean over domains, with its standard error."""
+        style = self.equal_style
+        if style and style.delta is not None and style.se is not None:
+            return style.delta, style.se
+        return (self.decision.delta, self.decision.se) if self.decision else None
 
     @property
     def usable(self) -> bool:
@@ -129,10 +141,16 @@ def gather(
         if looks and reading:
             own = _up_to(looks, plan, scores, reading.tenth)
             decision, stopped = reading.decision(policy), not reading.stop
+        style = None
+        if decision and not plan.listed and (voted := judged_tasks(plan.claim, candidate.manifest)):
+            level = policy.alpha_fail / (LOOKS if stopped else 1)
+            decision, style = at_equal_style(own, decision, voted, scores.values(), level)
         told = [s for side in judged for task in plan.claim.tasks for s in side.get(task, ())]
         told += _troubles(own, gaps, prefixes, policy, reference)
         trouble = "" if missing else " ".join(told)
-        one = Evidence(plan, own, decision, trouble, missing, stopped, whole, reading, tenths)
+        one = Evidence(
+            plan, own, decision, trouble, missing, stopped, whole, reading, tenths, style
+        )
         found.append(one)
     return tuple(found)
 

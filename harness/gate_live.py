@@ -18,6 +18,7 @@ from .comparability import Manifest, RunLike, chosen_tasks, compare
 from .gate_looks import LABEL, ClaimLooks, Looks, plan_gate_looks
 from .gate_plan import Plan, plan
 from .gate_readings import ClaimReading, available, read_claim, read_mean, red
+from .gate_style import judged_tasks
 from .gate_units import unit_pairs
 from .pairing import Claim, pair
 from .policy import Policy
@@ -165,7 +166,8 @@ def evaluate_live(
     frozen = plan(baseline, policy, tasks, target)
     looks = plan_gate_looks(frozen, baseline, policy, target, seed)
     asked = {t.name: len(t.items[:limit]) for t in resolve(suites)}
-    if why := _why_all(frozen, policy, looks, asked):
+    judged = [c.claim.id for c in frozen.tested if judged_tasks(c.claim, baseline.manifest)]
+    if why := _why_all(frozen, policy, looks, asked, judged):
         note(f"Every item is asked: {why}.")
         looks = None
 
@@ -192,7 +194,13 @@ def evaluate_live(
     )
 
 
-def _why_all(frozen: Plan, policy: Policy, looks: Looks | None, asked: Mapping[str, int]) -> str:
+def _why_all(
+    frozen: Plan,
+    policy: Policy,
+    looks: Looks | None,
+    asked: Mapping[str, int],
+    judged: Sequence[str],
+) -> str:
     """Why a candidate cannot be stopped early, or empty.
 
     Args:
@@ -200,7 +208,10 @@ def _why_all(frozen: Plan, policy: Policy, looks: Looks | None, asked: Mapping[s
         policy: see policy.py.
         looks: the frame, if there is one.
         asked: how many items of each task the candidate would be asked.
+        judged: claims that a judge votes on.
     """
+    if judged:
+        return f"length and style are held equal over all of them ({', '.join(judged)} is judged)"
     if looks is None:
         return "the baseline is not complete, or nothing of it can be tested"
     if policy.estimand == "benchmark":

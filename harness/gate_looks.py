@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .comparability import RunLike
 from .gate_plan import Plan
+from .gate_style import judged_tasks
 from .pairing import PairedClaim, pair
 from .policy import Policy
 from .records import content_hash
@@ -115,8 +116,9 @@ def plan_gate_looks(
     Raises:
         DataError: the baseline's scores cannot be used.
     """
-    fixed = any(claim.listed for claim in frozen.tested)  # a list is not looked at in tenths
-    if fixed or not frozen.tested or baseline.status != "complete":
+    # A list is not looked at in tenths, nor is what a judge says at equal style.
+    whole = any(c.listed or judged_tasks(c.claim, baseline.manifest) for c in frozen.tested)
+    if whole or not frozen.tested or baseline.status != "complete":
         return None
     scores = baseline.scores()
     cuts, tenth = _tenths(scores, baseline, {t for c in frozen.tested for t in c.claim.tasks}, seed)

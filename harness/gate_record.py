@@ -116,6 +116,7 @@ def domain_verdict(
         plan_sentence=words.plan_sentence(plan),
         unit="cluster" if found.paired.clustered else "item",
         units=found.paired.units,
+        equal_style=found.equal_style,
     )
 
 

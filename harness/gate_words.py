@@ -65,7 +65,8 @@ def domain_sentence(found: Evidence, *, failed: bool, adjusted: float | None, fa
             f"INCONCLUSIVE: {estimate(found.decision)}; a loss if this were the only claim, but not "
             f"among {family} (Holm p {p})."
         )
-    return " ".join(filter(None, [said, _unit(found), _sampled(found), _early(found)]))
+    rest = [_at_equal_style(found), _unit(found), _sampled(found), _early(found)]
+    return " ".join(filter(None, [said, *rest]))
 
 
 def saved(read: int, planned: int, tokens: int) -> str:
@@ -97,6 +98,21 @@ def _early(found: Evidence) -> str:
     return (
         f"Decided after {found.paired.n} of {whole} items; where one stops early, the estimate "
         "exaggerates."
+    )
+
+
+def _at_equal_style(found: Evidence) -> str:
+    """What a judge's votes say with length and style held equal."""
+    style, decision = found.equal_style, found.decision
+    if style is None or decision is None:
+        return ""
+    if style.delta is None or style.p_loss is None:
+        return f"No figure at equal length and style ({style.why}), so this counts as it was voted."
+    level = f"{100 * decision.confidence:g}%"
+    return (
+        f"At equal length and style {points(style.delta)} points, {level} CI "
+        f"[{points(style.low or 0.0)}, {points(style.high or 0.0)}], p {_stated(style.p_loss)} (a "
+        "modelling assumption): FAIL reads this, PASS needs both."
     )
 
 

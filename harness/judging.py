@@ -251,12 +251,14 @@ def looks(answer: str, other: str | None = None, template: Iterable[str] = ()) -
         template: lines of the judge's prompts (see `markers`).
     """
     empty = not answer.strip()
+    own = style(answer)
     seen: dict[str, Any] = {
         "sketch": [] if empty else sketch(answer),
         "signs": signs(answer, template),
+        "own": [0.0] * len(own) if empty else list(own),
     }
     if other is not None:
-        seen["style"] = [round(d, 6) for d in difference(style(answer), style(other))]
+        seen["style"] = [round(d, 6) for d in difference(own, style(other))]
     return seen
 
 

@@ -34,8 +34,8 @@ class Side:
     status: str = "complete"
     made: str = ""
     """ISO date of the Run."""
-    cost: Mapping[str, float] = field(default_factory=dict)
-    """`wall_s`, `prompt_tokens`, `completion_tokens` where known."""
+    cost: Mapping[str, Any] = field(default_factory=dict)
+    """`wall_s`, `prompt_tokens`, `completion_tokens`, `roles`, `money` where known."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What the page's run diff compares: backend, dtype, versions, stage, data ..."""
 
@@ -82,6 +82,20 @@ class TaskVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class EqualStyle:
+    """What a judge's votes say with length and style held equal (gate_style.py)."""
+
+    delta: float | None = None
+    """candidate - baseline; None where there is no such figure."""
+    low: float | None = None
+    high: float | None = None
+    se: float | None = None
+    p_loss: float | None = None
+    why: str = ""
+    """Why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
 class DomainVerdict:
     """One gated claim: a domain, or one gated metric of a domain (`safety/unsafe`)."""
 
@@ -114,6 +128,8 @@ class DomainVerdict:
     """Independent observations among the pairs; None in records that do not say."""
     discordance_from: str = "table"
     """Where the planned discordance comes from: `policy`, `A/A`, `samples` or `table`."""
+    equal_style: EqualStyle | None = None
+    """Of a claim that a judge votes on; None elsewhere."""
 
     @property
     def delta(self) -> float | None:
@@ -327,8 +343,10 @@ def _domain(data: dict[str, Any]) -> DomainVerdict:
     tasks = tuple(
         TaskVerdict(**{**t, "comparison": Comparison(**t["comparison"])}) for t in data["tasks"]
     )
+    style = data.get("equal_style")
     rest = {
         "comparison": Comparison(**data["comparison"]),
+        "equal_style": EqualStyle(**style) if style else None,
         "tasks": tasks,
         "flags": tuple(data["flags"]),
     }

@@ -3,7 +3,8 @@
 share ~ expit(b0 + b'x), x the differences of the two answers in length and markup, each divided by its
 root mean square and *not* centered: x = 0 is "the same style", so expit(b0) is the share at equal style.
 Centering, as for many models at once, would put the mean difference back into b0 and control nothing.
-That the vote depends on style in this way is an assumption, and the result is labelled so.
+That the vote depends on style in this way is an assumption, and the result is labelled so. Where hardly any
+two answers are of one style, nothing is said: the share at equal style would be a guess.
 
 Source: Chiang et al. 2024 (Chatbot Arena style control); Dubois et al. 2024, arXiv:2404.04475 (the idea
 for length); McCullagh & Nelder 1989, section 9 (quasi-likelihood); White 1982 (the sandwich).
@@ -21,11 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .normal import checked_confidence, z_from_upper_tail
+from .paired import t_upper_tail
 
 FEATURES = ("length", "headers", "lists", "bold")
 #: Prompts for each coefficient, below which nothing is fitted.
 _LEAST = 5
 _STEPS, _FAR = 50, 20.0
+#: The variance at equal style over that of the plain mean, as the styles alone have it; beyond this hardly
+#: any answers are of one style.
+MOST_INFLATION = 4.0
 Floats = NDArray[np.float64]
 
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
@@ -58,12 +63,25 @@ class Controlled:
     share: float
     low: float
     high: float
+    logit: float
+    """Of the share."""
+    se: float
+    """Standard error of the logit."""
+    df: int
     coefficients: dict[str, float]
     """By feature, in logits for one root mean square of it."""
 
+    def z_above(self, share: float) -> float:
+        """Normal score of H0: the share at equal style is at most so much (Student's t on `df`)."""
+        t = (self.logit - math.log(share / (1 - share))) / self.se
+        return math.copysign(z_from_upper_tail(t_upper_tail(abs(t), self.df)), t)
+
 
 def control(
-    shares: Sequence[float], differences: Sequence[Sequence[float]], confidence: float = 0.90
+    shares: Sequence[float],
+    differences: Sequence[Sequence[float]],
+    confidence: float = 0.90,
+    units: Sequence[object] | None = None,
 ) -> Controlled | str:
     """The share of the vote at equal style, or why there is none.
 
@@ -71,25 +89,52 @@ def control(
         shares: of each prompt in [0, 1], both orders together.
         differences: of each prompt, by FEATURES (see `difference`).
         confidence: two-sided level of the interval.
+        units: what prompts share with others, by prompt; default: each stands alone.
     """
+    from scipy.special import stdtrit
+
     y = np.asarray(shares, dtype=np.float64)
     x = np.asarray(differences, dtype=np.float64).reshape(len(y), len(FEATURES))
+    names = list(range(len(y))) if units is None else list(units)
+    independent = len(set(names))
     size = np.sqrt((x**2).sum(axis=0) / max(1, len(y)))
     used = np.flatnonzero(size > 1e-12)
-    if len(y) < _LEAST * (len(used) + 1):
-        return f"{len(y)} prompts are too few for {len(used)} features"
-    design = np.column_stack([np.ones(len(y)), x[:, used] / size[used]])
+    if independent < _LEAST * (len(used) + 1):
+        return f"{independent} prompts are too few for {len(used)} features"
+    scaled, back = _independent(x[:, used] / size[used])
+    design = np.column_stack([np.ones(len(y)), scaled])
+    if _inflation(design) > MOST_INFLATION:
+        return "the answers differ so much in length or markup that hardly any two are alike in it"
     beta = _fit(design, y)
     if beta is None:
         return "the votes are so one-sided that the model has no finite fit"
-    half = z_from_upper_tail((1 - checked_confidence(confidence)) / 2) * _error(design, y, beta)
-    named = {FEATURES[k]: float(b) for k, b in zip(used, beta[1:], strict=True)}
+    error, df = _error(design, y, beta, names), independent - design.shape[1]
+    half = -float(stdtrit(df, (1 - checked_confidence(confidence)) / 2)) * error
+    named = {FEATURES[k]: float(b) for k, b in zip(used, back @ beta[1:], strict=True)}
     share, low, high = (1 / (1 + math.exp(-(beta[0] + side * half))) for side in (0, -1, 1))
-    return Controlled(share, low, high, named)
+    return Controlled(share, low, high, float(beta[0]), error, df, named)
+
+
+def _independent(x: Floats) -> tuple[Floats, Floats]:
+    """Features that do not repeat each other, and the way back to those given.
+
+    What is said at x = 0 is the same for both.
+    """
+    _, strengths, axes = np.linalg.svd(x, full_matrices=False)
+    kept = axes[strengths > 1e-6 * max(1e-12, strengths.max(initial=0.0))]
+    return np.asarray(x @ kept.T), np.asarray(kept.T)
+
+
+def _inflation(design: Floats) -> float:
+    """Variance of the intercept over that of the mean, for votes that are all equally uncertain."""
+    information = design.T @ design
+    if np.linalg.cond(information) > 1e12:
+        return math.inf
+    return float(len(design) * np.linalg.inv(information)[0, 0])
 
 
 def _fit(design: Floats, y: Floats) -> Floats | None:
-    """Newton's method; None where the maximum lies at infinity or is not unique."""
+    """Newton's method; None where the maximum lies at infinity."""
     beta = np.zeros(design.shape[1])
     for _ in range(_STEPS):
         p = 1 / (1 + np.exp(-design @ beta))
@@ -105,10 +150,17 @@ def _fit(design: Floats, y: Floats) -> Floats | None:
     return None
 
 
-def _error(design: Floats, y: Floats, beta: Floats) -> float:
-    """Standard error of the first coefficient by the sandwich, prompts as clusters."""
+def _error(design: Floats, y: Floats, beta: Floats, units: Sequence[object]) -> float:
+    """Standard error of the first coefficient by the sandwich, over units.
+
+    One vote more, half of it against, keeps it above 0 where nobody differs (as in paired.Pairs.se).
+    """
     p = 1 / (1 + np.exp(-design @ beta))
     bread = np.linalg.inv((design * (p * (1 - p))[:, None]).T @ design)
-    scores = design * (y - p)[:, None]
-    n, k = design.shape
-    return float(math.sqrt((bread @ (scores.T @ scores) @ bread)[0, 0] * n / (n - k)))
+    places = {name: k for k, name in enumerate(dict.fromkeys(units))}
+    scores = np.zeros((len(places), design.shape[1]))
+    np.add.at(scores, [places[name] for name in units], design * (y - p)[:, None])
+    meat = scores.T @ scores
+    meat[0, 0] += 0.25
+    n, k = scores.shape
+    return float(math.sqrt((bread @ meat @ bread)[0, 0] * n / (n - k)))
