@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from ..errors import WaterbedError
-from .evaluate import Out
+from .evaluate import Judge, Out, Prices, User, named_others
 from .gate import write_outputs
 from .output import default_out, print_json, progress, say
 
@@ -21,6 +21,9 @@ from .output import default_out, print_json, progress, say
 def loop(
     recipe: Annotated[Path, typer.Argument(help="YAML file with stages, suites and a policy.")],
     out: Out = None,
+    user: User = None,
+    judge: Judge = None,
+    price: Prices = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the loop that was begun in --out.")
     ] = False,
@@ -35,6 +38,7 @@ def loop(
         recipe,
         where,
         resume=resume,
+        others=named_others(price, user=user, judge=judge),
         say=say,
         watching=progress,
         show=write_outputs,

@@ -84,3 +84,18 @@ def test_the_noise_of_a_judged_run_is_measured_with_its_judge(
     kept = json.loads(done.out)["tasks"][TASK]
     assert kept["items"] == 30
     assert kept["changed"]["win"]["n"] == 30
+
+
+def test_a_loop_asks_the_judge_about_its_base_and_about_every_attempt(
+    waterbed: Command, pocket_base: Checkpoint, pocket_judge: Checkpoint, tmp_path: Path
+) -> None:
+    stage = Path(__file__).parents[1] / "loop" / "toy_stages.py"
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "loop"
+    noise = {"name": "one", "stage": "noise", "settings": {"lr": 0.001}}
+    said = {"base": str(pocket_base.path), "suites": [TASK], "limit": ITEMS, "stages": [noise]}
+    recipe.write_text(json.dumps({**said, "plugins": [str(stage)]}))  # JSON is YAML
+    done = waterbed("loop", recipe, "--out", out, "--judge", pocket_judge.path)
+    assert done.code in (0, 3), done.err
+    runs = {folder.name: Run.open(folder) for folder in (out / "runs").iterdir()}
+    assert set(runs) == {"base", "one.1"}
+    assert len({run.manifest["roles"]["judge"]["identity"] for run in runs.values()}) == 1
