@@ -157,6 +157,8 @@ class Task:
             UsageError: a value that means nothing.
         """
         changed = {k: v for k, v in settings.items() if v is not None}
+        if not changed:
+            return self  # a copy would make its items again
         try:
             return replace(self, settings=replace(self.settings, **changed))
         except (TypeError, ValueError) as error:
