@@ -356,7 +356,7 @@ class _Loop:
 
     def _promote(self, node: Node, label: str) -> None:
         self.accepted = node
-        promote(self.journal.folder, node, label, self.recipe.digest)
+        promote(self.journal.folder, node, label, recipe=self.recipe.digest)
         if self.recipe.noise:
             self.journal.once("noise", node.attempt, lambda: self.bench.noise(node))
 

@@ -108,8 +108,15 @@ def _made(
             ) from error
 
 
-def promote(folder: Path, node: Node, label: str, recipe: str) -> None:
-    """Point `accepted` at a checkpoint, in one step, and write its manifest."""
+def promote(folder: Path, node: Node, label: str, *, recipe: str | None) -> None:
+    """Point `accepted` at a checkpoint, in one step, and write its manifest.
+
+    Args:
+        recipe: digest of the recipe that led there, if one did.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
     aside, target = folder / f".{ACCEPTED}.partial", node.checkpoint.path.resolve()
     if target.is_relative_to(folder.resolve()):
         target = target.relative_to(folder.resolve())  # the folder may be moved as a whole
