@@ -8,7 +8,8 @@ calls that the backend read. Calls are compared by their syntax trees and never 
 
 An empty answer calls nothing, which is right where nothing should be called, as in the reference.
 `bfcl@official` asks in the words of the installed package bfcl-eval. Data: WATERBED_DATA/bfcl_v4. Not
-here: multi-turn (bfcl_multi_turn.py), web search, memory, format sensitivity.
+here: multi-turn (bfcl_multi_turn.py), the same items in other forms (bfcl_format_sensitivity.py), web
+search, memory.
 """
 
 from __future__ import annotations
@@ -211,15 +212,20 @@ class BFCL:
             return None
         if sample.target["category"].endswith("_relevance"):
             return f"{sample.input['functions'][0]['name']}()"
-        calls = []
-        for answer in sample.target["accepted"]:
-            ((name, accepted),) = answer.items()
-            given = {k: v[0] for k, v in accepted.items() if v and v[0] != ""}
-            calls.append(f"{name}({', '.join(f'{k}={_plain(v)!r}' for k, v in given.items())})")
-        return f"[{', '.join(calls)}]"
+        return python_reference(sample.target["accepted"])
 
     def aggregate(self, scores: Mapping[str, Sequence[Score]]) -> Mapping[str, float]:
         return accuracy(scores)
+
+
+def python_reference(accepted: Sequence[Mapping[str, Mapping[str, Sequence[Any]]]]) -> str:
+    """The accepted calls in Python, with the first accepted value of every argument."""
+    calls = []
+    for answer in accepted:
+        ((name, values),) = answer.items()
+        given = {k: v[0] for k, v in values.items() if v and v[0] != ""}
+        calls.append(f"{name}({', '.join(f'{k}={_plain(v)!r}' for k, v in given.items())})")
+    return f"[{', '.join(calls)}]"
 
 
 def _plain(value: Any) -> Any:

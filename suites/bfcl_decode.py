@@ -80,16 +80,26 @@ def written_calls(text: str, language: Language = "python") -> list[dict[Any, An
     if len(text) > LONGEST[language]:
         raise NotCalls(f"{len(text)} characters, at most {LONGEST[language]} are read")
     parser = None if language == "python" else _parser(language)
-    text = text.strip("`\n ")
-    text = text if text.startswith("[") else f"[{text}"
-    text = text if text.endswith("]") else f"{text}]"
+    text = bracketed(text)
     try:
-        return _tree_calls(text[1:-1], parser, language) if parser else _python_calls(text)
+        return _tree_calls(text[1:-1], parser, language) if parser else python_calls(text)
     except UNREADABLE as error:
         raise NotCalls(f"{type(error).__name__}: {str(error)[:200]}") from None
 
 
-def _python_calls(text: str) -> list[dict[Any, Any]]:
+def bracketed(text: str) -> str:
+    """An answer without back ticks and blanks around it, in its outer brackets."""
+    text = text.strip("`\n ")
+    text = text if text.startswith("[") else f"[{text}"
+    return text if text.endswith("]") else f"{text}]"
+
+
+def python_calls(text: str) -> list[dict[Any, Any]]:
+    """The calls in a Python list, or one call.
+
+    Raises:
+        NotCalls: it is anything else; or one of UNREADABLE.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a stray backslash in a model's text is no news
         body = ast.parse(text.strip().strip("'"), mode="eval").body

@@ -7,6 +7,7 @@ of the simulated APIs in multi_turn_func_doc/; all are JSON lines. Not here: wha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,14 @@ def accepted_answers(category: str) -> Mapping[str, list[Any]]:
     """The accepted answers of a category by id; raises as `questions` does."""
     rows = _rows(f"possible_answer/BFCL_v4_{category}.json")
     return {row["id"]: row["ground_truth"] for row in rows}
+
+
+def chosen_items() -> Mapping[str, list[str]]:
+    """The ids by category that format sensitivity is measured on; raises as `questions` does."""
+    name = "BFCL_v4_format_sensitivity.json"
+    path = data_file(f"bfcl_v4/{name}", _SHA256[name], _WHERE.format(name))
+    found: Mapping[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def api_documents(name: str) -> list[dict[str, Any]]:
@@ -64,6 +73,7 @@ _SHA256 = {
     "BFCL_v4_multi_turn_miss_func.json": "87d28ce10e37d864b72de85d5732eef2a867b241d6c1c99b4ae682c9e3ea921c",
     "BFCL_v4_multi_turn_miss_param.json": "f0c66dda3795f5f53e3e1c0cc8ba0246b6761c8f58bdba8317203bf451ab8838",
     "BFCL_v4_multi_turn_long_context.json": "78c3268c5cc8e97c0f4ec6c811b3b9a2bba14323b1830b7a874b06d822749324",
+    "BFCL_v4_format_sensitivity.json": "1e7ebd0ec441198d3f7d3b60be73d0c9eba54094d2c3731b830f5da7a2c63c19",
     "possible_answer/BFCL_v4_simple_python.json": "90cd5bc653690ee8e459b5b3f3fc9458606f7f3fcbf795bb51b7dc581f8c86dc",
     "possible_answer/BFCL_v4_simple_java.json": "78f25616084044fa05bbfcee68e03f6ececb222bdd5cb3b7783a675fb3366e35",
     "possible_answer/BFCL_v4_simple_javascript.json": "e2f9f2e51d88e0c8056ffbf1a3dd3d02eb032532d2b5d98c9cc9003385bdd56b",

@@ -8,6 +8,7 @@ such message.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 
 from ..harness.errors import DataError, UsageError
 from ..harness.records import Message
+from .bfcl_forms import CLASSIC, Form, Functions, documented
 from .python_source import literals, parsed
 
 INSTALL = (
@@ -34,9 +36,6 @@ in that turn is done; an answer without a call ends the turn.
 
 The functions, in JSON:
 """
-
-
-Functions = Sequence[Mapping[str, Any]]
 
 
 def own_system(functions: Functions) -> str:
@@ -59,22 +58,25 @@ def results_of(calls: Sequence[str], answers: Sequence[str]) -> str:
     return json.dumps([{"call": call, "result": answer} for call, answer in pairs])
 
 
-def official_system(functions: Functions) -> str:
-    """The system message in the words of the installed bfcl-eval, its default format.
+def official_system(functions: Functions, form: Form = CLASSIC) -> str:
+    """The system message in the words of the installed bfcl-eval.
 
     Raises:
         UsageError: bfcl-eval is not installed.
         DataError: its source does not hold the wording.
     """
     path = package_folder() / "constants" / "default_prompts.py"
-    texts = literals(parsed(path, INSTALL))
+    texts = _wording(path)
     try:
-        style = texts["PROMPT_STYLE_TEMPLATES"]["classic"]
-        wanted = texts["OUTPUT_FORMAT_MAPPING"]["python"]
-        how = style["tool_call_no_tag"].format(output_format=wanted, param_types="")
-        shown = json.dumps(functions, indent=4)
-        listed = style["available_tools"].format(format="json", functions=shown)
-        whole: str = texts["_PLAINTEXT_SYSTEM_PROMPT_TEMPLATE"].format(
+        style = texts["PROMPT_STYLE_TEMPLATES"][form.style]
+        how = style["tool_call_with_tag" if form.tagged else "tool_call_no_tag"].format(
+            output_format=texts["OUTPUT_FORMAT_MAPPING"][form.returns],
+            param_types=texts["PARAM_TYPE_MAPPING"][form.returns],
+        )
+        listed = style["available_tools"].format(
+            format=form.documents, functions=documented(functions, form.documents)
+        )
+        whole: str = texts[f"_{form.layout.upper()}_SYSTEM_PROMPT_TEMPLATE"].format(
             persona=style["persona"],
             task=style["task"],
             tool_call_format=how,
@@ -84,6 +86,11 @@ def official_system(functions: Functions) -> str:
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise DataError(f"'{path}' does not hold BFCL's prompts ({error!r}); {INSTALL}.") from error
     return whole
+
+
+@functools.cache
+def _wording(path: Path) -> Mapping[str, Any]:
+    return literals(parsed(path, INSTALL))
 
 
 def package_folder() -> Path:
