@@ -220,7 +220,9 @@ def _quiet() -> Iterator[None]:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        with redirect_stderr(io.StringIO()):  # nothing else turns off the bars of compressed-tensors
+        with redirect_stderr(
+            io.StringIO()
+        ):  # nothing else turns off the bars of compressed-tensors
             yield
     finally:
         logging.set_verbosity(level)
@@ -244,6 +246,8 @@ def _model(folder: Path, auto_class: str, options: dict[str, Any]) -> tuple[Any,
         model, report = getattr(import_transformers(), auto_class).from_pretrained(
             folder, use_safetensors=True, output_loading_info=True, **options
         )
+        if hasattr(model, "ct_decompress_hook"):  # else in the first batch, and with bars
+            model.hf_quantizer.compressor.decompress_model(model)
     except Exception as error:  # likewise
         raise CheckpointError(
             f"'{folder}' does not load as a {kind} ({_first_line(error)}); "
