@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from .normal import checked_confidence, z_from_upper_tail
 from .paired import t_upper_tail
+from .quasi_logit import covariance, fit, independent
 
 FEATURES = ("length", "headers", "lists", "bold")
 #: Prompts for each coefficient, below which nothing is fitted.
 _LEAST = 5
-_STEPS, _FAR = 50, 20.0
 #: The variance at equal style over that of the plain mean, as the styles alone have it; beyond this hardly
 #: any answers are of one style.
 MOST_INFLATION = 4.0
@@ -96,33 +96,26 @@ def control(
     y = np.asarray(shares, dtype=np.float64)
     x = np.asarray(differences, dtype=np.float64).reshape(len(y), len(FEATURES))
     names = list(range(len(y))) if units is None else list(units)
-    independent = len(set(names))
+    prompts = len(set(names))
     size = np.sqrt((x**2).sum(axis=0) / max(1, len(y)))
     used = np.flatnonzero(size > 1e-12)
-    if independent < _LEAST * (len(used) + 1):
-        return f"{independent} prompts are too few for {len(used)} features"
-    scaled, back = _independent(x[:, used] / size[used])
+    if prompts < _LEAST * (len(used) + 1):
+        return f"{prompts} prompts are too few for {len(used)} features"
+    scaled, back = independent(x[:, used] / size[used])
     design = np.column_stack([np.ones(len(y)), scaled])
     if _inflation(design) > MOST_INFLATION:
         return "the answers differ so much in length or markup that hardly any two are alike in it"
-    beta = _fit(design, y)
+    beta = fit(design, y)
     if beta is None:
         return "the votes are so one-sided that the model has no finite fit"
-    error, df = _error(design, y, beta, names), independent - design.shape[1]
+    # One vote more, half of it against, keeps it above 0 where nobody differs (as in paired.Pairs.se).
+    one_more = np.diag([0.25] + [0.0] * scaled.shape[1])
+    error = math.sqrt(covariance(design, y, beta, names, more=one_more)[0, 0])
+    df = prompts - design.shape[1]
     half = -float(stdtrit(df, (1 - checked_confidence(confidence)) / 2)) * error
     named = {FEATURES[k]: float(b) for k, b in zip(used, back @ beta[1:], strict=True)}
     share, low, high = (1 / (1 + math.exp(-(beta[0] + side * half))) for side in (0, -1, 1))
     return Controlled(share, low, high, float(beta[0]), error, df, named)
-
-
-def _independent(x: Floats) -> tuple[Floats, Floats]:
-    """Features that do not repeat each other, and the way back to those given.
-
-    What is said at x = 0 is the same for both.
-    """
-    _, strengths, axes = np.linalg.svd(x, full_matrices=False)
-    kept = axes[strengths > 1e-6 * max(1e-12, strengths.max(initial=0.0))]
-    return np.asarray(x @ kept.T), np.asarray(kept.T)
 
 
 def _inflation(design: Floats) -> float:
@@ -131,36 +124,3 @@ def _inflation(design: Floats) -> float:
     if np.linalg.cond(information) > 1e12:
         return math.inf
     return float(len(design) * np.linalg.inv(information)[0, 0])
-
-
-def _fit(design: Floats, y: Floats) -> Floats | None:
-    """Newton's method; None where the maximum lies at infinity."""
-    beta = np.zeros(design.shape[1])
-    for _ in range(_STEPS):
-        p = 1 / (1 + np.exp(-design @ beta))
-        information = (design * (p * (1 - p))[:, None]).T @ design
-        if np.linalg.cond(information) > 1e12:
-            return None
-        step = np.linalg.solve(information, design.T @ (y - p))
-        beta = beta + step * min(1.0, 5.0 / max(1e-12, np.abs(step).max()))
-        if np.abs(beta).max() > _FAR:
-            return None
-        if np.abs(step).max() < 1e-10:
-            return np.asarray(beta)
-    return None
-
-
-def _error(design: Floats, y: Floats, beta: Floats, units: Sequence[object]) -> float:
-    """Standard error of the first coefficient by the sandwich, over units.
-
-    One vote more, half of it against, keeps it above 0 where nobody differs (as in paired.Pairs.se).
-    """
-    p = 1 / (1 + np.exp(-design @ beta))
-    bread = np.linalg.inv((design * (p * (1 - p))[:, None]).T @ design)
-    places = {name: k for k, name in enumerate(dict.fromkeys(units))}
-    scores = np.zeros((len(places), design.shape[1]))
-    np.add.at(scores, [places[name] for name in units], design * (y - p)[:, None])
-    meat = scores.T @ scores
-    meat[0, 0] += 0.25
-    n, k = scores.shape
-    return float(math.sqrt((bread @ meat @ bread)[0, 0] * n / (n - k)))
