@@ -9,8 +9,9 @@ from waterbed.harness.checkpoints import Checkpoint
 from waterbed.suites.pocket.base import base_checkpoint
 from waterbed.suites.pocket.judge import judge_checkpoint
 
-# What tests and benchmarks simulate alike lies beside the benchmarks, which run as scripts.
-sys.path.insert(0, str(Path(__file__).with_name("bench")))
+# What tests and benchmarks simulate alike lies beside the benchmarks, which run as scripts; what a study is
+# made of lies beside the study.
+sys.path[:0] = [str(Path(__file__).with_name(folder)) for folder in ("bench", "study")]
 
 
 @pytest.fixture(scope="session")
