@@ -115,6 +115,12 @@ def read_gamed(path: Path) -> Gamed:
     return Gamed(table[:, 2:], table[:, 1], ordered)
 
 
+def standardized(lengths: Sequence[int], baseline_lengths: Sequence[int]) -> Floats:
+    """(n,) how much longer the baseline's answers are, by their standard deviation."""
+    apart = np.asarray(baseline_lengths, dtype=np.float64) - np.asarray(lengths)
+    return np.asarray(apart / apart.std(ddof=1))
+
+
 def fit(
     shares: Sequence[float],
     lengths: Sequence[int],
@@ -131,8 +137,8 @@ def fit(
         difficulty: of the instructions.
         gamed: rows that keep the length term from explaining everything.
     """
-    apart = np.asarray(baseline_lengths, dtype=np.float64) - np.asarray(lengths)
-    own = np.column_stack([np.tanh(apart / apart.std(ddof=1)), difficulty, np.ones(len(apart))])
+    apart = np.tanh(standardized(lengths, baseline_lengths))
+    own = np.column_stack([apart, difficulty, np.ones(len(apart))])
     others = np.column_stack(
         [np.tanh(gamed.design[:, 0]), gamed.design[:, 1], np.zeros(len(gamed.shares))]
     )
