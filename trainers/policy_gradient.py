@@ -14,9 +14,7 @@ by hand. Not here: PPO (ppo.py), prompts (rollouts.py), rewards (reward_sums.py)
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -26,19 +24,17 @@ from ..harness.checkpoints import Checkpoint
 from ..harness.datasets import fingerprint
 from ..harness.errors import UsageError
 from ..harness.stage import StageContext, StagePlan, stage
-from .held_out import HeldOut, Watched, held_out
-from .reward_signs import warn_of_signs
-from .reward_sums import OWN, Rewards, opened
-from .rollouts import Material, Sampled, gather
+from .held_out import Watched, held_out
+from .policy_trainer import Earned, watching
+from .reward_sums import OWN, opened
+from .rollouts import Sampled, gather
 from .saving import saver
 from .training import TrainingConfig
-from .trl_base import EVERY, Job, refuse_infinite, require_trl, train
+from .trl_base import Job, require_trl, train
 from .trl_plan import plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import torch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +181,7 @@ def _improve(checkpoint: Checkpoint | None, config: Config, context: StageContex
             parent=checkpoint,
             identity=fingerprint(material.rows),
         )
+        earned.warn()  # of the last line of metrics, too
     return context.finish(
         saver(model, material.loaded.tokenizer),
         parent=checkpoint,
@@ -197,7 +194,7 @@ def _improve(checkpoint: Checkpoint | None, config: Config, context: StageContex
 @contextmanager
 def _earning(
     checkpoint: Checkpoint | None, config: Config, context: StageContext
-) -> Iterator[_Earned]:
+) -> Iterator[Earned]:
     require_trl()
     refuse_vllm(config.rollouts, context, NAMES[type(config)])
     material = gather(checkpoint, config.data, config.sampled, context, NAMES[type(config)])
@@ -210,7 +207,7 @@ def _earning(
         opened(material, config.rewards) as rewards,
         held_out(config.watched, material, config.sampled, context) as watched,
     ):
-        yield _Earned(material, rewards, watched, context)
+        yield Earned(material, rewards, watched, context)
 
 
 def refuse_vllm(rollouts: str, context: StageContext, name: str) -> None:
@@ -229,20 +226,23 @@ def refuse_vllm(rollouts: str, context: StageContext, name: str) -> None:
         )
 
 
-def job(earned: _Earned, config: Config) -> Job:
+def job(earned: Earned, config: Config) -> Job:
     """The training that a stage hands to TRL."""
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
     grouped, material = isinstance(config, GrpoConfig), earned.material
+    name, method = NAMES[type(config)], {**_shared(config), **_method(config)}
     rows = [{"prompt": row["prompt"], "row": i} for i, row in enumerate(material.rows)]
     # The same for every prompt: batches sorted by length would order the prompts.
     length = max(1, round(sum(map(len, material.prompts)) / len(material.prompts)))
     return Job(
-        stage=NAMES[type(config)],
-        trainer=_watching(GRPOTrainer if grouped else RLOOTrainer, earned, config),
+        stage=name,
+        trainer=watching(
+            GRPOTrainer if grouped else RLOOTrainer, earned, name, config, beta=method["beta"]
+        ),
         arguments=GRPOConfig if grouped else RLOOConfig,
-        method={**_shared(config), **_method(config)},
+        method=method,
         model=material.loaded.model,
         tokenizer=material.loaded.tokenizer,
         dataset=Dataset.from_list(rows),
@@ -265,8 +265,15 @@ def _shared(config: Config) -> dict[str, Any]:
         "generation_kwargs": None,
         "chat_template_kwargs": None,
         "cache_implementation": None,
+        "pad_to_multiple_of": None,
+        "use_transformers_continuous_batching": False,
         "use_vllm": config.rollouts == "vllm",
         "vllm_mode": "colocate",
+        "vllm_model_impl": "vllm",
+        "vllm_gpu_memory_utilization": 0.3,  # the rest is for training
+        "vllm_max_model_length": None,
+        "vllm_tensor_parallel_size": 1,
+        "vllm_enable_sleep_mode": False,
         "steps_per_generation": config.accumulate,
         "num_iterations": config.iterations,
         "epsilon": config.epsilon,
@@ -276,6 +283,7 @@ def _shared(config: Config) -> dict[str, Any]:
         "sync_ref_model": False,
         "reward_weights": None,  # summed by ours, so that an unscored part masks the answer
         "log_completions": False,
+        "router_aux_loss_coef": None,  # that of the model's config
     }
 
 
@@ -294,6 +302,12 @@ def _method(config: Config) -> dict[str, Any]:
             "use_adaptive_entropy": False,
             "off_policy_mask_threshold": None,
             "use_bias_correction_kl": False,
+            "cast_lm_head_to_fp32": False,
+            # vLLM's probabilities differ from those of the trained weights: its answers are reweighted.
+            "vllm_importance_sampling_correction": True,
+            "vllm_importance_sampling_mode": "sequence_mask",
+            "vllm_importance_sampling_clip_max": 3.0,
+            "vllm_importance_sampling_clip_min": None,
         }
     shared = {"reward_clip_range": None}
     if isinstance(config, ReinforceConfig):
@@ -304,125 +318,3 @@ def _method(config: Config) -> dict[str, Any]:
         "normalize_advantages": config.normalize,
         "epsilon_high": config.epsilon_high,
     }
-
-
-class _Earned:
-    """The reward function that TRL calls, what it found last, and what is watched beside it."""
-
-    def __init__(
-        self,
-        material: Material,
-        rewards: Rewards,
-        watched: HeldOut | None,
-        context: StageContext,
-    ) -> None:
-        self.material, self.rewards, self.watched = material, rewards, watched
-        self.context = context
-        self.totals: Sequence[float | None] = ()
-        self.told: set[str] = set()
-
-    def reward(
-        self, completion_ids: Sequence[Sequence[int]], row: Sequence[int], log_metric: Any, **_: Any
-    ) -> list[float | None]:
-        """Rewards of sampled tokens, read as in an evaluation and not as TRL decodes them."""
-        found = self.rewards.score(row, self.material.answers(row, completion_ids))
-        for name, value in found.figures.items():
-            log_metric(name, value)
-        if not self.context.rank:
-            warn_of_signs(self.context.metrics_path, self.told)
-        self.totals = found.totals
-        return found.totals
-
-
-def _watching(trainer: type[Any], earned: _Earned, config: Config) -> type[Any]:
-    """TRL's trainer with REINFORCE's baseline where it is asked for, and with what is only measured."""
-    reference = _reference(earned.material.loaded.model, config)
-
-    def generate_and_score(self: Any, inputs: Any) -> Any:
-        import torch
-
-        step, told = self.state.global_step, self._metrics["train"]
-        model = _bare(self)
-        largest = _largest_logit(model, earned.material.prompts[inputs[0]["row"]])
-        refuse_infinite(NAMES[type(config)], step, "largest logit", largest, config)
-        if earned.watched and step % EVERY == 0:
-            told["watched"].append(earned.watched.score(model))
-        batch = trainer._generate_and_score_completions(self, inputs)
-        if isinstance(config, ReinforceConfig):
-            values = batch_advantages(earned.totals)
-            batch["advantages"] = torch.tensor(values, device=batch["advantages"].device)
-        if not self.beta and step % EVERY == 0:
-            told["kl"].append(_divergence(self, batch, reference))
-        return batch
-
-    members = {"_generate_and_score_completions": generate_and_score}
-    return type(trainer.__name__, (trainer,), members)
-
-
-def _bare(trainer: Any) -> Any:
-    """The model without wrappers; layers of an adapter stay in it."""
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def _largest_logit(model: Any, prompt: Sequence[int]) -> float:
-    """Of the model on one prompt, by amount; what is not finite would end the sampling in a traceback."""
-    import torch
-
-    with torch.no_grad():
-        logits_1tv = model(input_ids=torch.tensor([prompt], device=model.device)).logits
-    return float(logits_1tv.abs().max())
-
-
-def _reference(model: Any, config: Config) -> Any:
-    """What KL is measured from; an adapter is switched off instead, and for a penalty TRL loads its own."""
-    from trl.trainer.utils import add_fused_lm_head
-
-    penalty = 0.0 if isinstance(config, ReinforceConfig) else config.beta
-    if config.lora or penalty:
-        return None
-    reference = copy.deepcopy(model).eval()
-    add_fused_lm_head(reference, temperature=config.sampled.temperature)
-    return reference
-
-
-def batch_advantages(totals: Sequence[float | None]) -> list[float]:
-    """Each reward less the mean of all other scored ones; 0 where there is no reward.
-
-    Williams 1992, section 5: any baseline that does not depend on the answer itself leaves the gradient
-    unbiased.
-    """
-    scored = [total for total in totals if total is not None]
-    whole, others = math.fsum(scored), len(scored) - 1
-    return [
-        0.0 if total is None or not others else total - (whole - total) / others for total in totals
-    ]
-
-
-def _divergence(trainer: Any, batch: Mapping[str, torch.Tensor], reference: Any) -> float:
-    """KL of the model from where it began, nats a token, by the estimator that GRPO's penalty uses.
-
-    exp(r) - r - 1 with r = log(reference / model) (Schulman 2020, "Approximating KL divergence", k3).
-    """
-    import torch
-
-    ids_bt = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
-    mask_bt = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
-    said_bt = batch["completion_mask"]
-    model = trainer.accelerator.unwrap_model(trainer.model)
-
-    def logps(of: Any) -> torch.Tensor:
-        found: torch.Tensor = trainer._get_per_token_logps_and_entropies(
-            of, ids_bt, mask_bt, said_bt.size(1), trainer.args.per_device_train_batch_size
-        )[0]
-        return found
-
-    with torch.no_grad():
-        ours_bt = logps(model)
-        if reference is None:
-            with model.disable_adapter():
-                ratio_bt = logps(model) - ours_bt
-        else:
-            ratio_bt = logps(reference.to(ids_bt.device)) - ours_bt
-    kl_bt = torch.exp(ratio_bt) - ratio_bt - 1
-    return float((kl_bt * said_bt).sum() / said_bt.sum())

@@ -1,7 +1,7 @@
 """Signs that a reward is gamed rather than earned, read from the metrics of a stage in training.
 
 Three signs: the reward rises while the score on held-out prompts falls; answers grow out of
-all proportion; most answers of a batch are copies. A sign is a reason to look at answers, not a proof, so
+all proportion; different prompts get the same answer. A sign is a reason to look at answers, not a proof, so
 it warns and stops nothing. Not here: what is measured (reward_sums.py,
 held_out.py); the gate, which decides.
 """
@@ -20,10 +20,12 @@ LEAST = 6
 ERRORS = 3.0
 #: Answers this many times as long as at the start have run away.
 GROWTH = 2.0
-#: Share of answers of a batch that may be copies of others; the start counts where it is higher.
+#: Share of answers of a batch that another prompt may have got, too; the start counts where it is higher.
 COPIES = 0.5
 
 LENGTH, COPIED = "completions/mean_length", "duplicates"
+#: All that is read of a line of metrics.
+READ = ("step", "reward", "watched", LENGTH, COPIED)
 
 
 class RewardHackingWarning(UserWarning):
@@ -48,8 +50,8 @@ def signs(history: Sequence[Mapping[str, float]]) -> dict[str, str]:
     early, late = _ends([line[COPIED] for line in history if COPIED in line])
     if early and fmean(late) > max(COPIES, (1 + fmean(early)) / 2):
         found["duplicates"] = (
-            f"{fmean(late):.0%} of a batch's answers repeat others ({fmean(early):.0%} at the start); raise "
-            "the temperature or the KL penalty."
+            f"{fmean(late):.0%} of answers are the same as to another prompt ({fmean(early):.0%} at the "
+            "start); raise the KL penalty, or lower the learning rates."
         )
     return found
 
@@ -60,9 +62,7 @@ def _gamed(history: Sequence[Mapping[str, float]]) -> str | None:
     if not earned[0] or _moved(*earned) <= ERRORS or _moved(*watched) >= -ERRORS:
         return None
     rose, fell = (f"{fmean(ends[0]):.3f} to {fmean(ends[1]):.3f}" for ends in (earned, watched))
-    return (
-        f"The reward rose from {rose} while the score on held-out prompts fell from {fell}; it is being gamed."
-    )
+    return f"The reward rose from {rose} while the score on held-out prompts fell from {fell}; it is being gamed."
 
 
 def _ends(values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:

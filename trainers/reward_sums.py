@@ -66,8 +66,15 @@ class Rewards:
             for name, scores in parts.items()
         }
         figures["unscored"] = sum(total is None for total in totals) / len(totals)
-        figures["duplicates"] = 1 - len({g.text for g in generations}) / len(generations)
+        figures["duplicates"] = self._copied(rows, generations)
         return Rewarded(totals, figures)
+
+    def _copied(self, rows: Sequence[int], generations: Sequence[Generation]) -> float:
+        """Share of answers that were word by word given to another prompt, too."""
+        asked: dict[str, set[str]] = {}
+        for row, generation in zip(rows, generations, strict=True):
+            asked.setdefault(generation.text, set()).add(self.material.samples[row].id)
+        return fmean(len(asked[generation.text]) > 1 for generation in generations)
 
     def _by(self, name: str, rows: Sequence[int], generations: Sequence[Generation]) -> list[Score]:
         """One scorer's scores; rows of one task are asked together."""

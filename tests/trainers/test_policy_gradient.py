@@ -7,6 +7,7 @@ import math
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -17,7 +18,8 @@ from waterbed.harness.checkpoints import Checkpoint
 from waterbed.harness.errors import TrainingDiverged, UsageError
 from waterbed.harness.stage import StageContext, stages
 from waterbed.harness.stage_config import from_settings, from_yaml, to_yaml
-from waterbed.trainers.policy_gradient import batch_advantages
+from waterbed.trainers import policy_gradient, trl_base
+from waterbed.trainers.policy_trainer import batch_advantages
 
 SETTINGS: dict[str, Any] = {
     "data": {"pocket/instruction-two@train": 16},
@@ -52,10 +54,10 @@ def captured(
     hand, of the model and of the one that training began with.
     """
     from waterbed.harness.backends.loading import load
-    from waterbed.trainers import policy_gradient, reward_sums
+    from waterbed.trainers import reward_sums
 
     seen: list[Batch] = []
-    plain = policy_gradient._watching
+    plain = policy_gradient.watching
 
     reference = load(base.path, "cpu", "float32", trust_remote_code=False).model
     plain_totals = given.pop("totals", lambda _: list(REWARDS))
@@ -63,8 +65,8 @@ def captured(
     def score(self: Any, rows: Any, generations: Any) -> Any:
         return reward_sums.Rewarded(plain_totals(generations), {})
 
-    def watching(trainer: type[Any], earned: Any, config: Any) -> type[Any]:
-        made = plain(trainer, earned, config)
+    def watching(*args: Any, **kwargs: Any) -> type[Any]:
+        made = plain(*args, **kwargs)
 
         def compute_loss(self: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             parts = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
@@ -85,7 +87,7 @@ def captured(
         return type(made.__name__, (made,), {"compute_loss": compute_loss})
 
     monkeypatch.setattr(reward_sums.Rewards, "score", score)
-    monkeypatch.setattr(policy_gradient, "_watching", watching)
+    monkeypatch.setattr(policy_gradient, "watching", watching)
     steps = {"iterations": 2, "max_steps": 2, "batch_size": 8, "save_every": None}
     rates = {"lr": 3e-3, "warmup": 0.0}
     # Answers to sums differ; equal ones in a group would cancel each other out.
@@ -231,6 +233,40 @@ def test_a_model_that_diverged_is_not_sampled_from(
     hot = {"optimizer": "muon", "muon_lr": 1e30, "lr": 1e30, "batch_size": 8}
     with pytest.raises(TrainingDiverged, match=r"lower lr \(1e\+30\) and muon_lr \(1e\+30\)"):
         stages.get(name).run(pocket_base, StageContext(tmp_path / "out"), **{**SETTINGS, **hot})
+
+
+#: Arguments of TRL's that say how something works which our arguments switch off, or what is printed.
+SWITCHED_OFF = (
+    "sapo_",
+    "vespo_",
+    "entropy_",
+    "ref_model_",
+    "log_",
+    "vllm_server_",
+    "use_transformers_",
+)
+SWITCHED_OFF += ("model_init_kwargs", "trust_remote_code", "num_generations_eval", "ds3_gather")
+SWITCHED_OFF += ("num_completions_to_print", "max_tool_calling", "transformers_continuous_batching")
+SWITCHED_OFF += (
+    "generation_batch_size",
+    "vllm_group_port",
+    "vllm_structured",
+    "vllm_importance_sampling_cap",
+)
+
+
+@pytest.mark.parametrize("name", ["grpo", "rloo", "reinforce"])
+def test_no_default_of_trl_decides_anything_by_itself(name: str, tmp_path: Path) -> None:
+    import trl
+    from transformers import TrainingArguments
+
+    config = from_settings(stages.get(name).config, {"data": SETTINGS["data"]}, name)
+    said = policy_gradient._shared(config) | policy_gradient._method(config)
+    said |= trl_base._arguments(config, StageContext(tmp_path), tmp_path)
+    known = {field.name for field in fields(TrainingArguments)} | said.keys()
+    arguments = trl.GRPOConfig if name == "grpo" else trl.RLOOConfig
+    unsaid = {field.name for field in fields(arguments)} - known
+    assert not [argument for argument in unsaid if not argument.startswith(SWITCHED_OFF)]
 
 
 def test_what_cannot_be_sampled_or_grouped_is_refused(

@@ -45,7 +45,7 @@ def test_each_sign_warns_once(tmp_path: Path) -> None:
     file, told = tmp_path / "m.jsonl", set[str]()
     warn_of_signs(file, told)
     file.write_text("".join(json.dumps(x) + "\n" for x in rising(duplicates=0.95)))
-    with pytest.warns(RewardHackingWarning, match="repeat others"):
+    with pytest.warns(RewardHackingWarning, match="same as to another prompt"):
         warn_of_signs(file, told)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

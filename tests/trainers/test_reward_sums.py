@@ -53,8 +53,14 @@ def test_rewards_are_weighted_sums_of_scorers(material: Material) -> None:
         found = rewards.score([0, 1], said(["ab", "abcd"]))
     wanted = [2 / 3 - (1 - 1 / 3), 2 / 5 - (1 - 1 / 5)]
     assert found.totals == pytest.approx(wanted)
-    assert found.figures["duplicates"] == 0
     assert found.figures["rewards/shortest/mean"] == pytest.approx((1 / 3 + 1 / 5) / 2)
+
+
+def test_answers_that_other_prompts_get_too_are_counted_as_copies(material: Material) -> None:
+    with opened(material, {"shortest": 1.0}) as rewards:
+        own = rewards.score([0, 0, 1, 1], said(["a", "a", "b", "c"])).figures
+        shared = rewards.score([0, 0, 1, 1], said(["a", "b", "b", "c"])).figures
+    assert (own["duplicates"], shared["duplicates"]) == (0, 0.5)
 
 
 def test_an_unscored_answer_has_no_reward_and_too_many_stop_the_stage(
