@@ -16,7 +16,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
-from .errors import DataError
+from .errors import DataError, UsageError
 from .judge_guard import signs, sketch
 from .records import (
     Choose,
@@ -219,6 +219,18 @@ def grade(prompt: Prompt, settings: GenerationSettings) -> Generator[Request, An
 def asked_again(samples: Iterable[Sample]) -> frozenset[str]:
     """Ids of REPEATED samples, the same ones always."""
     return frozenset(sorted((s.id for s in samples), key=content_hash)[:REPEATED])
+
+
+def way(task: str, text: str, known: Iterable[str]) -> Mapping[str, str]:
+    """The argument of a task that a user writes as `task@text`, where it names how the judge is read.
+
+    Raises:
+        UsageError: another word.
+    """
+    if text not in known:
+        listed = " or ".join(f"{task}@{name}" for name in known)
+        raise UsageError(f"'{task}@{text}' is not known; write {listed}.")
+    return {"reading": text}
 
 
 def about(prompts: Mapping[str, JudgePrompt], how: Mapping[str, Any]) -> dict[str, Any]:

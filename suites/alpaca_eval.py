@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..harness import judging
-from ..harness.errors import DataError, UsageError
+from ..harness.errors import DataError
 from ..harness.folders import data_file, data_root
 from ..harness.records import (
     Conversation,
@@ -111,11 +111,7 @@ class AlpacaEval:
         Raises:
             UsageError: another word.
         """
-        if text not in _READINGS:
-            raise UsageError(
-                f"'alpaca-eval-2@{text}' is not known; write alpaca-eval-2 or alpaca-eval-2@written."
-            )
-        return {"reading": text}
+        return judging.way("alpaca-eval-2", text, _READINGS)
 
     def samples(self) -> Iterator[Sample]:
         """The 805 instructions with the baseline's answers.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..harness import judging
-from ..harness.errors import DataError, UsageError
+from ..harness.errors import DataError
 from ..harness.records import Conversation, Sample, Score, content_hash
 from ..harness.tasks import Card, Metric, task
 from .item_files import Row, find_files, read_items, text_of
@@ -67,11 +67,7 @@ class JudgeAgreement:
         Raises:
             UsageError: another word.
         """
-        if text not in _WAYS:
-            raise UsageError(
-                f"'judge-agreement@{text}' is not known; write judge-agreement@log-probabilities."
-            )
-        return {"reading": text}
+        return judging.way("judge-agreement", text, _WAYS)
 
     def samples(self) -> Iterator[Sample]:
         """One sample a labelled pair.
