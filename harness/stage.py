@@ -213,6 +213,19 @@ class PlanFunction(Protocol):
     ) -> StagePlan: ...
 
 
+def given(checkpoint: Checkpoint | None, stage: str) -> Checkpoint:
+    """The checkpoint that a stage is to start from.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if checkpoint is None:
+        raise UsageError(
+            f"Stage '{stage}' needs a checkpoint to start from; name one or pretrain first."
+        )
+    return checkpoint
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A registered stage."""

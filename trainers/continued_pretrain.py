@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from ..harness.backends.loading import Loaded, load
 from ..harness.checkpoints import Checkpoint
 from ..harness.datasets import Row, fingerprint
-from ..harness.errors import UsageError
-from ..harness.stage import StageContext, StagePlan, stage
+from ..harness.stage import StageContext, StagePlan, given, stage
 from ..harness.stage_config import plain
 from .chats import Example
 from .corpus import encode_corpus, load_corpus
@@ -83,10 +82,7 @@ def gather(
     Raises:
         UsageError, CheckpointError, DataError: see `continued_pretrain`.
     """
-    if checkpoint is None:
-        raise UsageError(
-            "Stage 'continued-pretrain' needs a checkpoint to start from; name one or pretrain first."
-        )
+    checkpoint = given(checkpoint, "continued-pretrain")
     data = load_corpus(config.data, context.seed)
     loaded = load(checkpoint.path, context.device, "float32", trust_remote_code=False)
     return loaded, data, encode_corpus(data, loaded.tokenizer, loaded.context)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..harness.backends.loading import load
 from ..harness.checkpoints import Checkpoint, shards
 from ..harness.errors import UsageError
-from ..harness.stage import StageContext, StagePlan
+from ..harness.stage import StageContext, StagePlan, given
 from .saving import saver
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def open_dense(checkpoint: Checkpoint | None, stage: str, context: StageContext)
         UsageError: no checkpoint, or a quantized one.
         CheckpointError: it does not load as a whole.
     """
-    if checkpoint is None:
-        raise UsageError(f"Stage '{stage}' needs a checkpoint to start from; name one.")
+    checkpoint = given(checkpoint, stage)
     config = json.loads((checkpoint.path / "config.json").read_text(encoding="utf-8"))
     if "quantization_config" in config:
         raise UsageError(

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 from ..harness.backends.loading import load
 from ..harness.checkpoints import Checkpoint, open_checkpoint
 from ..harness.datasets import fingerprint
-from ..harness.errors import UsageError
-from ..harness.stage import StageContext, stage
+from ..harness.stage import StageContext, given, stage
 from .achieved import Asked, measurement, weigh
 from .corpus import encode_corpus, load_corpus
 from .loop import answer_loss, reproducible
@@ -140,7 +139,7 @@ def _mixed(
     context: StageContext,
     mix: Callable[[Sequence[torch.Tensor]], torch.Tensor],
 ) -> Checkpoint:
-    parent = _start(checkpoint, name)
+    parent = given(checkpoint, name)
     opened = [open_checkpoint(other) for other in others]
     for other in opened:
         check_alike(parent, other)
@@ -176,7 +175,7 @@ def choose(
         CheckpointError: a checkpoint does not load.
         DataError: a row is too long, or neither chat nor text.
     """
-    candidates = [_start(checkpoint, "choose"), *map(open_checkpoint, config.others)]
+    candidates = [given(checkpoint, "choose"), *map(open_checkpoint, config.others)]
     losses: list[dict[str, float]] = []
     for number, candidate in enumerate(candidates, 1):
         losses.append(dev_losses(candidate, config.data, context))
@@ -217,12 +216,6 @@ def dev_losses(
             ]
             found[name] = math.fsum(sums) / sum(said)
     return found
-
-
-def _start(checkpoint: Checkpoint | None, name: str) -> Checkpoint:
-    if checkpoint is None:
-        raise UsageError(f"Stage '{name}' needs a checkpoint to start from; name one.")
-    return checkpoint
 
 
 def copy_files(source: Path, folder: Path, *, weights: bool = False) -> None:

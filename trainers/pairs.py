@@ -16,7 +16,7 @@ from ..harness.backends.loading import load as load_model
 from ..harness.checkpoints import Checkpoint
 from ..harness.datasets import Row, fingerprint, load
 from ..harness.errors import UsageError
-from ..harness.stage import StageContext
+from ..harness.stage import StageContext, given
 from .chats import Example, encode
 from .saving import saver
 from .training import TrainingConfig
@@ -69,10 +69,7 @@ def gather(
         CheckpointError: the checkpoint does not load as a whole, or is no language model.
         DataError: a row is not a prompt with two different answers, or has more than `longest` tokens.
     """
-    if checkpoint is None:
-        raise UsageError(
-            f"Stage '{stage}' needs a checkpoint to start from; name one or pretrain first."
-        )
+    checkpoint = given(checkpoint, stage)
     if not data:
         raise UsageError(
             "data is empty; name at least one dataset, for example pocket/chat-preferences@train."

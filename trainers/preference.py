@@ -116,7 +116,7 @@ def ipo(checkpoint: Checkpoint | None, config: IpoConfig, context: StageContext)
     """Like `dpo`, towards a fixed distance between the answers instead of an ever greater one.
 
     Raises:
-        UsageError, CheckpointError, DataError: see `dpo`.
+        UsageError, TrainingDiverged, CheckpointError, DataError: see `dpo`.
     """
     return _prefer(checkpoint, config, context)
 
@@ -127,7 +127,7 @@ def kto(checkpoint: Checkpoint | None, config: KtoConfig, context: StageContext)
 
     Raises:
         UsageError: as `dpo`, or a part of a batch could hold a single answer.
-        CheckpointError, DataError: see `dpo`.
+        TrainingDiverged, CheckpointError, DataError: see `dpo`.
     """
     return _prefer(checkpoint, config, context)
 

@@ -26,7 +26,7 @@ from ..harness.records import (
     Sample,
     content_hash,
 )
-from ..harness.stage import StageContext
+from ..harness.stage import StageContext, given
 from ..harness.tasks import Task, tasks
 
 if TYPE_CHECKING:
@@ -94,10 +94,7 @@ def gather(
         CheckpointError: the checkpoint does not load as a whole, or is no language model.
         DataError: a row is not a prompt with a task, or leaves no room for an answer.
     """
-    if checkpoint is None:
-        raise UsageError(
-            f"Stage '{stage}' needs a checkpoint to start from; name one or pretrain first."
-        )
+    checkpoint = given(checkpoint, stage)
     if not data:
         raise UsageError(
             "data is empty; name at least one dataset, for example pocket/instruction-prompts@train."

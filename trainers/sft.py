@@ -15,7 +15,7 @@ from ..harness.backends.loading import Loaded, load
 from ..harness.checkpoints import Checkpoint
 from ..harness.datasets import fingerprint
 from ..harness.errors import UsageError
-from ..harness.stage import StageContext, StagePlan, stage
+from ..harness.stage import StageContext, StagePlan, given, stage
 from .chats import Example, encode, load_rows, named
 from .mixture import Replay, with_replay
 from .saving import saver
@@ -89,10 +89,7 @@ def gather(checkpoint: Checkpoint | None, config: SftConfig, context: StageConte
     Raises:
         UsageError, CheckpointError, DataError: see `sft`.
     """
-    if checkpoint is None:
-        raise UsageError(
-            "Stage 'sft' needs a checkpoint to start from; name one or pretrain first."
-        )
+    checkpoint = given(checkpoint, "sft")
     data = load_rows(with_replay(config.data, config.replay), context.seed)
     loaded = load(checkpoint.path, context.device, "float32", trust_remote_code=False)
     if loaded.tokenizer.chat_template is None:
