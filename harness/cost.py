@@ -18,6 +18,7 @@ from .errors import UsageError
 from .records import Choice, Generation
 
 if TYPE_CHECKING:
+    from .comparability import RunLike
     from .journal import Entry
     from .records import Role, Score
     from .run import Run
@@ -87,7 +88,7 @@ def expected_costs(run: Run, wanted: Iterable[TaskCost]) -> tuple[TaskCost, ...]
     return tuple(_scaled(run, cost, spent, rate) for cost in wanted)
 
 
-def seconds_per_token(run: Run) -> float | None:
+def seconds_per_token(run: RunLike) -> float | None:
     """Wall seconds over prompt and completion tokens, or None where they were not measured."""
     cost = run.manifest.get("cost") or {}
     tokens = cost.get("prompt_tokens", 0) + cost.get("completion_tokens", 0)

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .common_items import common_items
 from .lineage import Lineage
-from .pairing import Claim, PairedClaim, claims, pair
+from .pairing import Claim, claims
 from .run import Run
-from .statistics.clusters import one_score_per_cluster
 from .statistics.matrix import Attribution, StageMatrix, attribute, forgetting_split, stage_matrix
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ class LineageMatrix:
     matrix: StageMatrix
     claims: tuple[Claim, ...]
     means: Mapping[tuple[str, str], float]
-    """(stage, claim) -> mean score as its metric counts, over `units`."""
-    units: Mapping[str, int]
-    """Items, or clusters of items, behind each claim."""
+    """(stage, claim) -> mean score as its metric counts, over items, or clusters of items."""
     lost: Mapping[str, Attribution]
     """Claims with a suspected loss: the first stage that lost them."""
     forgotten: Mapping[str, float]
@@ -63,22 +61,16 @@ def lineage_matrix(lineage: Lineage) -> LineageMatrix | str:
 
 
 def _matrix(runs: Mapping[str, Run], margins: Mapping[str, float]) -> LineageMatrix | str:
-    names = tuple(runs)
-    anchor = runs[names[0]]
+    anchor = next(iter(runs.values()))
     wanted = [c for c in claims(anchor.manifest["tasks"]) if c.id in margins]
-    tables = {name: run.scores() for name, run in runs.items()}
-    found = {name: pair(wanted, tables[names[0]], tables[name]) for name in names}
-    kept: dict[str, dict[str, Floats]] = {name: {} for name in names}
-    present = []
-    for claim in wanted:
-        scores = _common({name: found[name][claim.id] for name in names})
-        if scores is not None:
-            present.append(claim)
-            for name in names:
-                kept[name][claim.id] = scores[name]
-    if not present:
+    common = common_items({name: run.scores() for name, run in runs.items()}, wanted)
+    if not common:
         return "No item was scored in all of these Runs, so the steps cannot be added up."
-    return _judged(kept, present, {c.id: margins[c.id] for c in present})
+    scores = {
+        name: {own: claim.unit_scores(name) for own, claim in common.items()} for name in runs
+    }
+    present = [claim.claim for claim in common.values()]
+    return _judged(scores, present, {c.id: margins[c.id] for c in present})
 
 
 def _judged(
@@ -98,30 +90,10 @@ def _judged(
     forgotten = {
         c.id: forgetting_split(np.stack([own[c.id] for own in scores.values()])) for c in present
     }
-    last = matrix.stages[-1]
     return LineageMatrix(
         matrix=matrix,
         claims=tuple(present),
         means=means,
-        units={c.id: len(scores[last][c.id]) for c in present},
         lost={name: lost for name, lost in found.items() if lost},
         forgotten=forgotten if len(scores) > 2 else {},
     )
-
-
-def _common(sides: Mapping[str, PairedClaim]) -> dict[str, Floats] | None:
-    """Scores of one claim by stage, on the units that all stages scored; None where fewer than two."""
-    import numpy as np
-
-    keys = {name: list(zip(p.task, p.sample_id, strict=True)) for name, p in sides.items()}
-    common = set.intersection(*(set(own) for own in keys.values()))
-    found: dict[str, Floats] = {}
-    for name, paired in sides.items():
-        kept = np.array([key in common for key in keys[name]], dtype=bool)
-        scores = paired.candidate[kept]
-        if not scores.size:
-            return None
-        found[name] = (
-            one_score_per_cluster(scores, list(paired.unit[kept])) if paired.clustered else scores
-        )
-    return found if min(len(own) for own in found.values()) > 1 else None

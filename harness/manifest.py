@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .backends.base import Backend
+from .checkpoint_size import size_of
 from .checkpoints import Checkpoint
 from .records import Role
 from .run import SCHEMA_VERSION
@@ -47,6 +48,7 @@ def build(
         "label": label,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "checkpoint": _checkpoint(checkpoint),
+        "size": size_of(checkpoint) if checkpoint else None,
         "tasks": {p.task.name: _task(p) for p in plans},
         "backend": dict(backends["candidate"].describe()),
         "roles": {r: _role(r, b) for r, b in backends.items() if r != "candidate"},

@@ -97,6 +97,32 @@ def money(amount: float | None) -> str:
     return f"{amount:,.2f}" if amount >= 1 else f"{amount:.3g}"
 
 
+def storage(number: float | None) -> str:
+    """Bytes in the decimal unit that fits: "560 kB", "1.28 MB"."""
+    return ABSENT if number is None else f"{_scaled(number, ('', 'k', 'M', 'G', 'T'))}B"
+
+
+def parameters(number: float | None) -> str:
+    """Weights, as people count them: "320k", "7.62B"."""
+    return ABSENT if number is None else _scaled(number, ("", "k", "M", "B", "T")).replace(" ", "")
+
+
+def rate(number: float | None) -> str:
+    """A number per second: "1,480", "3.21"."""
+    if number is None:
+        return ABSENT
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def _scaled(number: float, units: tuple[str, ...]) -> str:
+    """Three digits and a unit; each is a thousand of the one before."""
+    power = 0
+    while abs(number) >= 999.5 and power < len(units) - 1:
+        number, power = number / 1000, power + 1
+    digits = max(0, 2 - len(f"{abs(number):.0f}") + 1) if power else 0
+    return f"{number:.{digits}f} {units[power]}"
+
+
 def moment(text: str) -> str:
     """An ISO date and time as "2026-11-20 17:20 UTC"; anything else as it is."""
     try:

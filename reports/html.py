@@ -33,6 +33,9 @@ _WRITE: dict[str, Callable[[float | None], str]] = {
     "duration": figures.duration,
     "latency": figures.latency,
     "money": figures.money,
+    "bytes": figures.storage,
+    "parameters": figures.parameters,
+    "rate": figures.rate,
 }
 
 

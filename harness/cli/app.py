@@ -23,6 +23,7 @@ from . import (
     evaluate,
     gate,
     init,
+    leaderboard,
     listing,
     loop,
     noise,
@@ -54,6 +55,7 @@ app.command("watch")(watch.watch)
 app.command("contamination")(contamination.contamination)
 app.command("constitution")(constitution.constitution)
 app.command("ratings")(ratings.ratings)
+app.command("leaderboard")(leaderboard.leaderboard)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 

@@ -10,11 +10,9 @@ import functools
 import http.server
 import importlib.util
 import re
-import shutil
-import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
@@ -24,13 +22,7 @@ import pytest
 from waterbed.reports.flips import Answer, Flip, FlipGroup
 from waterbed.reports.gate_page import write_gate_page
 
-BROWSER = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)  # fmt: skip
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
-QUIET = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-first-run", "--enable-logging=stderr", "--v=0",
-)  # fmt: skip
+Browse = Callable[..., tuple[str, list[str]]]
 HOSTILE = (
     "</pre><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 )
@@ -62,16 +54,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_gate_page(verdict, tmp_path_factory.mktemp("page") / "gate.html", flips=groups)
 
 
-def browse(profile: Path, url: str, *options: str) -> tuple[str, list[str]]:
-    """(standard output, console messages of the page)."""
-    assert BROWSER is not None
-    command = [BROWSER, *QUIET, f"--user-data-dir={profile}", *options, url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    return done.stdout, re.findall(r"CONSOLE[:(].*", done.stderr)
-
-
 def test_the_page_opens_from_a_file_without_a_word_on_the_console(
-    page: Path, tmp_path: Path
+    browse: Browse, page: Path, tmp_path: Path
 ) -> None:
     dom, console = browse(tmp_path, page.as_uri(), "--dump-dom")
     assert console == []
@@ -79,7 +63,7 @@ def test_the_page_opens_from_a_file_without_a_word_on_the_console(
 
 
 def test_a_page_that_broke_its_policy_would_be_seen_on_the_console(
-    page: Path, tmp_path: Path
+    browse: Browse, page: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.html"
     broken.write_text(page.read_text().replace("</body>", "<script>let smuggled</script></body>"))
@@ -87,21 +71,23 @@ def test_a_page_that_broke_its_policy_would_be_seen_on_the_console(
     assert any("Content Security Policy" in line for line in console)
 
 
-def test_hostile_answers_do_not_run(page: Path, tmp_path: Path) -> None:
+def test_hostile_answers_do_not_run(browse: Browse, page: Path, tmp_path: Path) -> None:
     dom, _ = browse(tmp_path, page.as_uri(), "--dump-dom")
     assert "<title>REGRESSION: code lost" in dom
     assert not re.search(r"<img", dom)
 
 
 def test_the_script_runs_under_the_policy_and_turns_on_filter_and_sorting(
-    page: Path, tmp_path: Path
+    browse: Browse, page: Path, tmp_path: Path
 ) -> None:
     dom, _ = browse(tmp_path, page.as_uri(), "--dump-dom")
     assert '<span class="js">' in dom
     assert '<th scope="col"><button>n</button></th>' in dom
 
 
-def test_an_anchor_opens_the_samples_it_points_at(page: Path, tmp_path: Path) -> None:
+def test_an_anchor_opens_the_samples_it_points_at(
+    browse: Browse, page: Path, tmp_path: Path
+) -> None:
     closed, _ = browse(tmp_path, page.as_uri(), "--dump-dom")
     opened, _ = browse(tmp_path, page.as_uri() + "#task-gsm8k", "--dump-dom")
     tag = r'<details class="block" id="task-gsm8k"( open="")?>'
@@ -109,7 +95,9 @@ def test_an_anchor_opens_the_samples_it_points_at(page: Path, tmp_path: Path) ->
     assert re.search(tag, opened).group(1) is not None  # type: ignore[union-attr]
 
 
-def test_without_script_the_page_shows_the_same_text(page: Path, tmp_path: Path) -> None:
+def test_without_script_the_page_shows_the_same_text(
+    browse: Browse, page: Path, tmp_path: Path
+) -> None:
     bare = tmp_path / "bare.html"
     bare.write_text(re.sub(r"<script>.*?</script>", "", page.read_text(), flags=re.DOTALL))
     dom, console = browse(tmp_path / "profile", bare.as_uri(), "--dump-dom")
@@ -140,7 +128,7 @@ def server(page: Path) -> Iterator[str]:
 
 
 def test_opening_the_page_asks_the_server_for_the_page_and_nothing_else(
-    server: str, tmp_path: Path
+    browse: Browse, server: str, tmp_path: Path
 ) -> None:
     Counting.asked.clear()
     _, console = browse(tmp_path, server, "--dump-dom")
@@ -150,7 +138,7 @@ def test_opening_the_page_asks_the_server_for_the_page_and_nothing_else(
 
 @pytest.mark.parametrize(("width", "scheme"), [(1100, 1), (400, 1), (1100, 0)])
 def test_it_draws_on_a_desk_on_a_phone_and_in_the_dark(
-    page: Path, tmp_path: Path, width: int, scheme: int
+    browse: Browse, page: Path, tmp_path: Path, width: int, scheme: int
 ) -> None:
     picture = tmp_path / "page.png"
     size = f"--window-size={width},1200"

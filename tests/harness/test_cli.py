@@ -67,6 +67,7 @@ def test_commands_that_are_not_built_do_not_appear() -> None:
         "eval",
         "gate",
         "init",
+        "leaderboard",
         "list",
         "loop",
         "noise",

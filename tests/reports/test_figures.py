@@ -10,9 +10,12 @@ from waterbed.reports.figures import (
     interval,
     moment,
     p_value,
+    parameters,
     percent,
     points,
+    rate,
     size,
+    storage,
 )
 
 
@@ -57,6 +60,27 @@ def test_a_duration_has_its_two_largest_units() -> None:
     assert duration(4.25) == "4.2 s"
     assert duration(61) == "1 min 01 s"
     assert duration(7440) == "2 h 04 min"
+
+
+@pytest.mark.parametrize(
+    ("number", "on_disk", "weights"),
+    [
+        (999, "999 B", "999"),
+        (999.6, "1.00 kB", "1.00k"),
+        (320_064, "320 kB", "320k"),
+        (1_284_224, "1.28 MB", "1.28M"),
+        (7_615_616_512, "7.62 GB", "7.62B"),
+        (None, "–", "–"),
+    ],
+)
+def test_sizes_have_three_digits_and_the_unit_that_fits(
+    number: float | None, on_disk: str, weights: str
+) -> None:
+    assert (storage(number), parameters(number)) == (on_disk, weights)
+
+
+def test_a_rate_has_no_more_digits_than_it_is_worth() -> None:
+    assert [rate(x) for x in (4726.3, 99.51, 0.1234, None)] == ["4,726", "99.5", "0.123", "–"]
 
 
 @pytest.mark.parametrize(

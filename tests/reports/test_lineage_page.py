@@ -159,6 +159,16 @@ def test_a_remedy_that_does_not_apply_says_so_at_its_own_stage(page: Any) -> Non
     assert "has no 'data' to mix rows into" in said
 
 
+def test_every_run_knows_how_large_its_checkpoint_is(
+    lineage: Lineage, pocket_base: Checkpoint
+) -> None:
+    weights = pocket_base.path / "model.safetensors"
+    for name in lineage.trunk:
+        path = lineage.run(name)
+        assert path is not None
+        assert Run.open(path).manifest["size"]["bytes"] == weights.stat().st_size
+
+
 def test_toy_model_stands_beside_every_figure_of_pocket_suites(page: Any) -> None:
     headings = page.all("h1") + [h for h in page.all("h2") if "Recipe" not in h.text]
     assert len(headings) == 5

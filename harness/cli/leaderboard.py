@@ -1,0 +1,64 @@
+"""`waterbed leaderboard`: rank stored Runs, as a table, a record and a page.
+
+Not here: the ranking itself (harness/leaderboard.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .evaluate import Limit, Suites
+from .output import default_out, points, print_json, say, suite_names, table
+
+if TYPE_CHECKING:
+    from ..leaderboard_record import Place
+
+
+def leaderboard(
+    runs: Annotated[list[Path], typer.Argument(help="Complete Runs on the same items.")],
+    baseline: Annotated[
+        Path | None, typer.Option(help="The Run that each is gated against.")
+    ] = None,
+    policy: Annotated[str, typer.Option(help="Of those gates: a name or a YAML file.")] = "harm",
+    suites: Suites = None,
+    limit: Limit = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the page.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print leaderboard.json.")] = False,
+) -> None:
+    """Rank Runs with rank intervals, what each lost against a baseline, and what it costs."""
+    from ...reports.leaderboard_page import write_leaderboard_page
+    from ..leaderboard import leaderboard as rank
+    from ..leaderboard_record import RECORD
+    from ..policy import Policy
+    from ..run import Run
+
+    opened = Run.open(baseline) if baseline else None
+    rules = Policy.load(policy)
+    if limit is not None:
+        rules = rules.model_copy(update={"limit": limit})
+    where = out or default_out("leaderboard", *(run.name for run in runs))
+    found = rank([Run.open(run) for run in runs], opened, rules, suite_names(suites) or None)
+    found.save(where / RECORD)
+    page = write_leaderboard_page(found, where / "leaderboard.html")
+    if json_:
+        print_json(found.to_dict())
+    else:
+        columns = ("rank", "run", "points", "90% interval", "against baseline", "worst", "gate")
+        table(columns, [_row(p) for p in found.places], numbers=("points", "against baseline"))
+    say(f"{found.sentence}{' Toy model.' if found.toy else ''}")
+    say(f"Page: {page}")
+
+
+def _row(place: Place) -> list[str]:
+    rank = str(place.best) if place.best == place.worst else f"{place.best}-{place.worst}"
+    score, against = place.overall, place.against
+    shown = [rank, place.name, points(score.value), f"{points(score.low)} to {points(score.high)}"]
+    if against is None:
+        return [*shown, "-", "-", "-"]
+    worst = (
+        f"{against.worst} {points(against.claims[against.worst].delta)}" if against.worst else "-"
+    )
+    return [*shown, points(against.mean.delta if against.mean else None), worst, against.headline]
