@@ -8,8 +8,8 @@ calls that the backend read. Calls are compared by their syntax trees and never 
 
 An empty answer calls nothing, which is right where nothing should be called, as in the reference.
 `bfcl@official` asks in the words of the installed package bfcl-eval. Data: WATERBED_DATA/bfcl_v4. Not
-here: multi-turn (bfcl_multi_turn.py), the same items in other forms (bfcl_format_sensitivity.py), web
-search, memory.
+here: multi-turn (bfcl_multi_turn.py), the same items in other forms (bfcl_format_sensitivity.py),
+memory (bfcl_memory.py), web search.
 """
 
 from __future__ import annotations
@@ -154,8 +154,8 @@ def card(how: str, verified: str = VERIFIED) -> Card:
     return Card(
         measures=f"Function calls by their syntax tree, 13 categories, {how}.",
         not_measures=(
-            "Multi-turn calls (bfcl-multi-turn); V4's overall, which needs web search and memory and is "
-            "left out, not approximated"
+            "Multi-turn calls (bfcl-multi-turn); V4's overall, which needs web search and a memory of "
+            "vectors (a sentence-embedding model) and is left out, not approximated"
         ),
         source=SOURCE,
         licence="Apache-2.0",

@@ -2,8 +2,9 @@
 
 Weights are those of V4's code at the recorded commit; those of V2 and V3 are from its change log and
 from memory of their leaderboards, so they are this project's reading. A figure whose parts are not all
-present is left out: V4's overall is never among them, because its web search (20 %) and memory (20 %)
-need services that are not here, and V4 counts an absent category as 0 rather than leaving it out.
+present is left out: V4's overall is never among them, because its web search (20 %) needs a service
+and one of its three memories (20 %) a model of sentence embeddings, neither of which is here, and V4
+counts an absent category as 0 rather than leaving it out.
 """
 
 from __future__ import annotations

@@ -14,11 +14,19 @@ for its overall score. Needs bfcl-eval. Not here: the APIs (bfcl_simulators.py),
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from ..harness.records import Conversation, Generate, Generation, Message, Sample, Score
+from ..harness.records import (
+    Conversation,
+    Generate,
+    Generation,
+    Message,
+    Request,
+    Sample,
+    Score,
+)
 from ..harness.tasks import Metric, task, tasks
 from .bfcl import CATEGORIES, SETTINGS, accuracy, card
 from .bfcl_decode import NotCalls, call_strings, need_parsers, written_calls
@@ -59,7 +67,8 @@ def samples() -> Iterator[Sample]:
 
 
 @functools.cache
-def _documents(name: str) -> tuple[Mapping[str, Any], ...]:
+def documents(name: str) -> tuple[Mapping[str, Any], ...]:
+    """The functions of a simulated API, with hints."""
     return tuple(hinted(document, "python") for document in api_documents(MODULES[name]))
 
 
@@ -73,7 +82,7 @@ class Offer:
 
 def offer(sample: Sample) -> Offer:
     """What a conversation offers."""
-    every = [document for name in sample.input["classes"] for document in _documents(name)]
+    every = [document for name in sample.input["classes"] for document in documents(name)]
     missed = {int(turn): tuple(names) for turn, names in sample.input["missed"].items()}
     later = {turn: tuple(d for d in every if d["name"] in names) for turn, names in missed.items()}
     withheld = {name for names in missed.values() for name in names}
@@ -150,6 +159,28 @@ class Native:
         self.messages.extend(Message("tool", answer, call_id=call.id) for call, answer in pairs)
 
 
+def take_turn(
+    talk: Written | Native, simulators: Simulators, scene: Scene, steps: list[list[str]]
+) -> Generator[Request, Any, Generation | None]:
+    """Let the model call until it answers without a call; None after more than STEPS steps.
+
+    Args:
+        steps: what was played in the scene before; every step of the turn is added.
+
+    Raises:
+        Overrun: the simulators hit a limit.
+    """
+    for _ in range(STEPS + 1):
+        generation: Generation = yield talk.request()
+        calls = talk.read(generation)
+        if not calls:
+            talk.heard(generation, (), ())
+            return generation
+        steps.append(calls)
+        talk.heard(generation, calls, simulators.play(scene, steps))
+    return None
+
+
 class _Conversations:
     """What both ways to ask have in common."""
 
@@ -162,7 +193,7 @@ class _Conversations:
         yield from samples()
 
     def converse(self, sample: Sample) -> Conversation:
-        offered, turns = offer(sample), list[list[list[str]]]()
+        offered, steps, turns = offer(sample), list[list[str]](), list[list[list[str]]]()
         scene = Scene(
             tuple(sample.input["classes"]),
             sample.input["config"],
@@ -171,20 +202,13 @@ class _Conversations:
         talk = self.talk(offered.first)
         for number, turn in enumerate(sample.input["turns"]):
             talk.begin(turn, offered.later.get(number, ()))
-            turns.append([])
-            for _ in range(STEPS + 1):
-                generation = yield talk.request()
-                calls = talk.read(generation)
-                if not calls:
-                    talk.heard(generation, (), ())
-                    break
-                turns[-1].append(calls)
-                try:
-                    answers = self.simulators.play(scene, [s for own in turns for s in own])
-                except Overrun as error:
-                    return _failed("limit", sample, turns, str(error))
-                talk.heard(generation, calls, answers)
-            else:
+            before = len(steps)
+            try:
+                said = yield from take_turn(talk, self.simulators, scene, steps)
+            except Overrun as error:
+                return _failed("limit", sample, [*turns, steps[before:]], str(error))
+            turns.append(steps[before:])
+            if said is None:
                 return _failed("multi_turn:force_terminated", sample, turns)
         return self._judged(scene, sample, turns)
 

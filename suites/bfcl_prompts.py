@@ -88,6 +88,35 @@ def official_system(functions: Functions, form: Form = CLASSIC) -> str:
     return whole
 
 
+def memory_instruction(unified: bool, scenario: str, shown: str) -> str:
+    """What a model with a memory is told, in the words of the installed bfcl-eval.
+
+    Args:
+        unified: whether the memory is one text, not a core and an archive.
+        scenario: whom it serves, for example `student`.
+        shown: what it sees of its memory.
+
+    Raises:
+        UsageError, DataError: see `official_system`.
+    """
+    texts = _wording(package_folder() / "constants" / "default_prompts.py")
+    try:
+        kind = "UNIFIED" if unified else "CORE_ARCHIVAL"
+        setting = texts["MEMORY_AGENT_SETTINGS"][scenario]
+        told: str = texts[f"MEMORY_BACKEND_INSTRUCTION_{kind}"].format(
+            scenario_setting=setting, memory_content=shown
+        )
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise DataError(f"bfcl-eval does not hold its prompts ({error!r}); {INSTALL}.") from error
+    return told
+
+
+def answer_format() -> str:
+    """How a model is told to answer a question about its memory; raises as `memory_instruction`."""
+    texts = _wording(package_folder() / "constants" / "default_prompts.py")
+    return str(texts["ADDITIONAL_SYSTEM_PROMPT_FOR_AGENTIC_RESPONSE_FORMAT"])
+
+
 @functools.cache
 def _wording(path: Path) -> Mapping[str, Any]:
     return literals(parsed(path, INSTALL))

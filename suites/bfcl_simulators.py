@@ -15,13 +15,18 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 import importlib
 import importlib.metadata
+import importlib.util
 import inspect
 import json
+import os
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from ..harness.errors import UsageError
@@ -40,6 +45,13 @@ MODULES: Mapping[str, str] = {
     "TradingBot": "trading_bot",
     "TravelAPI": "travel_booking",
     "VehicleControlAPI": "vehicle_control",
+    "MemoryAPI_kv": "memory_kv",
+    "MemoryAPI_rec_sum": "memory_rec_sum",
+}
+#: Classes that keep a memory from one conversation to the next, and what they keep it in.
+MEMORIES: Mapping[str, tuple[str, ...]] = {
+    "MemoryAPI_kv": ("core_memory", "archival_memory"),
+    "MemoryAPI_rec_sum": ("memory",),
 }
 _PACKAGE = "bfcl_eval.eval_checker.multi_turn_eval.func_source_code"
 _STATELESS = ("MathAPI",)
@@ -75,6 +87,45 @@ def need_simulators() -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a model has kept."""
+
+    kept: Mapping[str, Any]
+    shown: str
+    """The part that is shown to the model at the beginning of a conversation."""
+
+
+def need_memories() -> None:
+    """Make sure that the simulated memories are there.
+
+    Raises:
+        UsageError: bfcl-eval is not installed, or another version is, or what its memories import.
+    """
+    need_simulators()
+    missing = [
+        name for name in ("overrides", "rank_bm25") if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        raise UsageError(
+            f"BFCL's memories need {' and '.join(missing)}; run `pip install overrides rank-bm25`."
+        )
+
+
+@functools.cache
+def _module(name: str) -> ModuleType:
+    """A module of simulators; bfcl-eval makes folders when some are imported, which are not kept."""
+    before = os.environ.get("BFCL_PROJECT_ROOT")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["BFCL_PROJECT_ROOT"] = folder
+        try:
+            return importlib.import_module(f"{_PACKAGE}.{name}")
+        finally:
+            del os.environ["BFCL_PROJECT_ROOT"]
+            if before is not None:
+                os.environ["BFCL_PROJECT_ROOT"] = before
+
+
 class World:
     """The instances of one conversation."""
 
@@ -82,15 +133,22 @@ class World:
         self.instances: dict[str, Any] = {}
         self.methods: dict[str, Callable[..., Any]] = {}
         for name in scene.classes:
-            module = importlib.import_module(f"{_PACKAGE}.{MODULES[name]}")
-            instance = getattr(module, name)()
-            if name not in _STATELESS:
-                config = copy.deepcopy(scene.config.get(name, {}))
+            instance = getattr(_module(MODULES[name]), name)()
+            config = copy.deepcopy(scene.config.get(name, {}))
+            if name in MEMORIES:
+                vars(instance).update(config)
+            elif name not in _STATELESS:
                 instance._load_scenario(config, long_context=scene.long_context)
             self.instances[name] = instance
             for method, bound in inspect.getmembers(instance, predicate=inspect.ismethod):
                 if not method.startswith("_"):
                     self.methods[method] = bound
+
+    def memory(self) -> Memory:
+        """What the one memory of a conversation holds now."""
+        ((name, instance),) = self.instances.items()
+        kept = {attribute: getattr(instance, attribute) for attribute in MEMORIES[name]}
+        return Memory(kept, instance._dump_core_memory_to_context())
 
     def run(self, calls: Sequence[str]) -> list[str]:
         """What each call answers; a call that fails answers with its error, as in the reference."""

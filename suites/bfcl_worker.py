@@ -2,7 +2,8 @@
 
 A call can hang a simulator (a power of huge numbers, a folder moved into itself), and Python cannot stop
 a thread. So the simulators answer on a pipe, one JSON line a request: `play` gives the answers to the last
-step after everything before it, `check` the verdict. Both depend on their request alone; the child
+step after everything before it, `check` the verdict, `memory` what a memory holds. They depend on their
+request alone; the child
 keeps the worlds it played last, so that going on from one costs one step. A child that is too late is
 killed, and the next request starts another. `python -m waterbed.suites.bfcl_worker` is the child. Not here: the simulators (bfcl_simulators.py).
 """
@@ -26,7 +27,7 @@ from typing import Any
 
 from ..harness.errors import InstrumentError
 from ..harness.records import canonical_json
-from .bfcl_simulators import Scene, World, check
+from .bfcl_simulators import Memory, Scene, World, check
 from .function_calls import Finding
 
 #: Longest wait for an answer, in seconds, and the child's address space, in bytes.
@@ -63,6 +64,10 @@ class Simulators:
         """
         answers: list[str] = self._ask({"play": asdict(scene), "steps": steps})
         return answers
+
+    def memory(self, scene: Scene, steps: Steps) -> Memory:
+        """What the memory of a conversation holds after these steps; raises as `play`."""
+        return Memory(**self._ask({"memory": asdict(scene), "steps": steps}))
 
     def check(self, scene: Scene, turns: Sequence[Steps], gold: Steps) -> Finding:
         """The verdict on a whole conversation; see `bfcl_simulators.check`, raises as `play`."""
@@ -148,16 +153,21 @@ class _Played:
 
     def last(self, scene: Scene, steps: Steps) -> list[str]:
         """The answers to the last step."""
-        world = self.worlds.pop(_key(scene, steps[:-1]), None)
-        if world is None:
-            world = World(scene)
-            for calls in steps[:-1]:
-                world.run(calls)
+        world = self.after(scene, steps[:-1])
         answers = world.run(steps[-1])
         self.worlds[_key(scene, steps)] = world
         if len(self.worlds) > KEPT:
             self.worlds.popitem(last=False)
         return answers
+
+    def after(self, scene: Scene, steps: Steps) -> World:
+        """The world after these steps, no longer kept here."""
+        world = self.worlds.pop(_key(scene, steps), None)
+        if world is None:
+            world = World(scene)
+            for calls in steps:
+                world.run(calls)
+        return world
 
 
 def _key(scene: Scene, steps: Steps) -> str:
@@ -168,17 +178,23 @@ def _answered(request: Any, played: _Played) -> dict[str, Any]:
     """The reply to one request."""
     if request is None:
         return {"answer": None}
-    fields = request.get("play") or request["check"]
+    (kind,) = {"play", "check", "memory"} & set(request)
+    fields = request[kind]
     scene = Scene(tuple(fields["classes"]), fields["config"], fields["long_context"])
     try:
-        if "check" in request:
+        if kind == "check":
             return {"answer": check(scene, request["turns"], request["gold"]).error}
-        answers = played.last(scene, request["steps"])
+        if kind == "memory":
+            return _bounded(asdict(played.after(scene, request["steps"]).memory()))
+        return _bounded(played.last(scene, request["steps"]))
     except (MemoryError, RecursionError) as error:
         return {"overrun": type(error).__name__}
-    if sum(map(len, answers)) > LONGEST:
+
+
+def _bounded(answer: Any) -> dict[str, Any]:
+    if len(json.dumps(answer)) > LONGEST:
         return {"overrun": f"answers of more than {LONGEST} characters"}
-    return {"answer": answers}
+    return {"answer": answer}
 
 
 def serve() -> None:

@@ -18,11 +18,12 @@ KINDS = ("suites", "groups", "stages", "datasets", "runs")
 
 
 _NUMBERS = ("items", "prompt tokens", "answer tokens")
-_GROUPS_NOTE = (
-    "Tokens of one side: ~ counts words and marks, <= is the limit of all answers; others were measured "
-    "in the Runs below the folder. Detectable: points lost that a gate on the group finds in 80% of cases "
-    "at the planned discordance. '?': its data are not on this machine."
-)
+_NOTES = {
+    "suites": "What a suite measures and what it leaves out, with the reason: `waterbed list suites --json`.",
+    "groups": "Tokens of one side: ~ counts words and marks, <= is the limit of all answers; others were "
+    "measured in the Runs below the folder. Detectable: points lost that a gate on the group finds in 80% "
+    "of cases at the planned discordance. '?': its data are not on this machine.",
+}
 
 
 def list_(
@@ -44,8 +45,8 @@ def list_(
     else:
         columns = [c for c in rows[0] if not isinstance(rows[0][c], dict | list)]
         table(columns, [[str(row[c]) for c in columns] for row in rows], numbers=_NUMBERS)
-    if kind == "groups" and not json_:
-        typer.echo(_GROUPS_NOTE)
+    if not json_ and kind in _NOTES:
+        typer.echo(_NOTES[kind])
 
 
 def _suites(_: Path) -> list[dict[str, Any]]:
@@ -62,6 +63,7 @@ def _suites(_: Path) -> list[dict[str, Any]]:
             "revision": t.card.revision[:12] or "?",
             "verified": t.card.verified,
             "groups": list(t.groups),
+            "about": {"measures": t.card.measures, "not measures": t.card.not_measures},
         }
         for t in sorted(tasks.all().values(), key=lambda t: (t.domain, t.name))
     ]

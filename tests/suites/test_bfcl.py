@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from waterbed.harness.cli.app import main
 from waterbed.harness.errors import DataError, UsageError
 from waterbed.harness.records import Generate, Generation, Sample, Score, ToolCall
 from waterbed.harness.tasks import Task, resolve, tasks
@@ -230,3 +231,16 @@ def test_another_file_of_that_name_is_refused(
     monkeypatch.setenv("WATERBED_DATA", str(tmp_path))
     with pytest.raises(DataError, match="sha256"):
         questions("multiple")
+
+
+def test_the_list_of_suites_says_why_v4_has_no_overall_score(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["list", "suites", "--json"])
+    assert not ended.value.code
+    (row,) = [r for r in json.loads(capsys.readouterr().out) if r["suite"] == "bfcl"]
+    assert "V4's overall, which needs web search and a memory of" in row["about"]["not measures"]
+    with pytest.raises(SystemExit):
+        main(["list", "suites"])
+    assert "leaves out, with the reason" in capsys.readouterr().out

@@ -189,7 +189,7 @@ HOSTILE = (
     "[{}" * 100_000 + "}]",
     "[" * 1_000_000,
     '[{"a":' * 100_000 + "1" + "}]" * 100_000,
-    "<functions>" + "<a>" * 300_000 + "</functions>",
+    "<functions>" + "<a>" * 100_000 + "</functions>",
     "<functions>" * 90_000,
     f"{BOMB}<functions>&e39;</functions>",
     f"<functions>{BOMB}&e39;</functions>",

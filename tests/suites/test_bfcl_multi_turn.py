@@ -263,8 +263,10 @@ def test_a_simulator_that_hangs_is_stopped_and_the_next_request_is_answered(
 
 def test_a_child_that_hangs_ends_although_its_parent_was_killed(conversations: Task) -> None:
     request = {"play": asdict(MATHS), "steps": [["power(base=10, exponent=1000000000000)"]]}
+    name = bfcl_worker.__name__
+    hasty = f"import {name} as worker; worker.LIMIT_S = 0.5; worker.serve()"
     child = subprocess.Popen(
-        [sys.executable, "-m", bfcl_worker.__name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", hasty], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     child.communicate(json.dumps(request).encode() + b"\n", timeout=30)
     assert child.returncode == -signal.SIGALRM
