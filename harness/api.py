@@ -59,8 +59,7 @@ def evaluate(
     Args:
         checkpoint: folder with config.json and safetensors, or with `openai` a served model's name.
         suites: task names, group names or `file.py` paths.
-        backend: `transformers`, `vllm`, `openai`, or a Backend object that serves this checkpoint and stays
-            open.
+        backend: `transformers`, `vllm`, `openai`, or a Backend object for this checkpoint, which stays open.
         options: passed to the backend (device, dtype, batch_size, threads ...).
         judges: who answers in the other roles (judge, user, sandbox): backends, or what roles.py reads.
         prices: of a million tokens by role, the candidate among them; run.json then says what was spent.
@@ -87,15 +86,11 @@ def evaluate(
     ]
     given = known_checkpoint(checkpoint, backend)
     name = given.path.name if given else str(checkpoint)
-    out = Path(out)
-    begun = (None if fresh else previous(out)) or {}
+    begun = (None if fresh else previous(Path(out))) or {}
     with contextlib.ExitStack() as opened:
         backends = _other_roles(tasks, judges or {}, opened, begun.get("roles", {}))
         kept = _kept_options(begun.get("backend", {}), options or {})
-        if given is None or backend == "openai":
-            engine = served(str(given.path) if given else name, given, kept)
-        else:
-            engine = make_backend(backend, given, kept)
+        engine = _engine(backend, given, name, kept)
         if engine is not backend:  # what the caller opened is the caller's to close
             opened.callback(engine.close)
         _check_budgets(tasks, engine, name)
@@ -110,14 +105,11 @@ def evaluate(
             selection={"suites": list(suites), "limit": limit},
             labels=labels,
         )
-        entry["sampling"] = sampling.as_dict()
-        entry["contamination"] = (
-            contamination.of_checkpoint(given.path, plans) if given else {"status": "unknown"}
-        )
+        entry |= {"sampling": sampling.as_dict(), "contamination": _seen(given, plans)}
         if check:
             check(entry)
         shared = AnswerCache(roles=shareable(backend, given, judges or {})) if cache else None
-        with RunWriter(out, entry, fresh=fresh) as writer:
+        with RunWriter(Path(out), entry, fresh=fresh) as writer:
             return _run(writer, plans, backends, shared, seed, stop, progress, sampling, prices)
 
 
@@ -226,6 +218,20 @@ def make_backend(
 
         return VLLMBackend(checkpoint, **_accepted(VLLMBackend, options))
     raise UnknownName.of("backend", backend, ["transformers", "vllm", "openai"])
+
+
+def _engine(
+    backend: str | Backend, given: Checkpoint | None, name: str, options: Mapping[str, Any]
+) -> Backend:
+    """Who answers as the candidate: a server where only that knows the name, else `make_backend`."""
+    if given is None or backend == "openai":
+        return served(str(given.path) if given else name, given, options)
+    return make_backend(backend, given, options)
+
+
+def _seen(given: Checkpoint | None, plans: Sequence[TaskPlan]) -> Mapping[str, Any]:
+    """What is known of items in the candidate's training text."""
+    return contamination.of_checkpoint(given.path, plans) if given else {"status": "unknown"}
 
 
 def _accepted(kind: type[Backend], options: Mapping[str, Any]) -> Mapping[str, Any]:
