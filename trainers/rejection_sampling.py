@@ -28,7 +28,7 @@ from .sft import Material as Chats
 from .sft import SftConfig
 from .sft import job as sft_job
 from .trl_base import Job, require_trl, train
-from .trl_plan import plan
+from .trl_plan import plan, step_count
 
 #: Under which the lineage names the answers that were learned.
 BEST = "best answers"
@@ -84,11 +84,10 @@ def rejection_sampling(
         InstrumentError: a reward broke, or left more than 5% of the answers unscored.
     """
     chats, figures = _chosen(checkpoint, config, context)
-    rows = [row for found in chats.data.values() for row in found]
-    model = train(
-        _job(chats, config), config, context, parent=checkpoint, identity=fingerprint(rows)
-    )
-    context.metric(0, **figures)
+    rows, job = [row for found in chats.data.values() for row in found], _job(chats, config)
+    model = train(job, config, context, parent=checkpoint, identity=fingerprint(rows))
+    # Training begins its file of metrics anew, so what the sampling found comes after it.
+    context.metric(step_count(job, config), **figures)
     return context.finish(
         saver(model, chats.loaded.tokenizer),
         parent=checkpoint,

@@ -24,8 +24,7 @@ _FLOAT = 4
 
 def plan(job: Job, config: TrainingConfig, context: StageContext) -> StagePlan:
     """What training `job` would take."""
-    epochs = math.ceil(len(job.lengths) * config.epochs / config.batch_size)
-    steps = min(epochs, config.max_steps or epochs)
+    steps = step_count(job, config)
     parameters = sum(p.numel() for p in job.model.parameters())
     trainable = _adapter_size(job, config) if config.lora else parameters
     copies = 1 + (job.extra.get("ref_model") is not None)
@@ -41,6 +40,12 @@ def plan(job: Job, config: TrainingConfig, context: StageContext) -> StagePlan:
         memory_bytes=memory,
         seconds=_seconds_a_step(job, config, context, steps),
     )
+
+
+def step_count(job: Job, config: TrainingConfig) -> int:
+    """Optimizer steps of a job that learns from the rows themselves."""
+    epochs = math.ceil(len(job.lengths) * config.epochs / config.batch_size)
+    return min(epochs, config.max_steps or epochs)
 
 
 def _adapter_size(job: Job, config: TrainingConfig) -> int:

@@ -18,7 +18,7 @@ from waterbed.harness.checkpoints import Checkpoint
 from waterbed.harness.errors import TrainingDiverged, UsageError
 from waterbed.harness.stage import StageContext, stages
 from waterbed.harness.stage_config import from_settings, from_yaml, to_yaml
-from waterbed.trainers import policy_gradient, trl_base
+from waterbed.trainers import policy_gradient, ppo, reward_signs, trl_base
 from waterbed.trainers.policy_trainer import batch_advantages
 
 SETTINGS: dict[str, Any] = {
@@ -211,6 +211,19 @@ def test_a_killed_stage_goes_on_to_the_same_digest(
     lines = [json.loads(x) for x in context.metrics_path.read_text(encoding="utf-8").splitlines()]
     told = {"reward", "reward_std", "frac_reward_zero_std", "entropy", "completions/mean_length"}
     assert told | {"duplicates", "unscored", "kl"} <= lines[0].keys()
+
+
+@pytest.mark.parametrize("name", ["grpo", "ppo"])
+def test_signs_of_hacking_are_looked_for_up_to_the_last_step(
+    pocket_base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for module in (trl_base, ppo):
+        monkeypatch.setattr(module, "EVERY", 1)
+    monkeypatch.setattr(reward_signs, "LEAST", 4)
+    monkeypatch.setattr(reward_signs, "GROWTH", 0.1)  # as if a tenth were much
+    given = {**SETTINGS, "save_every": 100}
+    with pytest.warns(reward_signs.RewardHackingWarning, match=r"pay for length\? \(step 3\)"):
+        stages.get(name).run(pocket_base, StageContext(tmp_path / "out"), **given)
 
 
 def test_an_adapter_is_trained_on_rewards_and_merged(
