@@ -12,7 +12,9 @@ from ..harness.leaderboard_record import Leaderboard
 from .html import render, write
 from .leaderboard_view import leaderboard_view
 
-__all__ = ["write_leaderboard_page"]
+__all__ = ["PAGE", "write_leaderboard_page"]
+
+PAGE = "leaderboard.html"
 
 
 def write_leaderboard_page(board: Leaderboard, out: Path) -> Path:

@@ -28,8 +28,9 @@ _MARKS = {
     "invalid": ("invalid", "cross"),
     "broken": ("invalid", "cross"),
     "green": ("pass", "disc"),
-    "open": ("muted", "diamond"),
 }
+#: Not judged yet, or a word that a later version wrote.
+_UNKNOWN = ("muted", "diamond")
 #: Exit code of a loop -> (headline, tone).
 _HEADLINES = {
     0: ("EVERY STAGE ACCEPTED", "pass"),
@@ -157,7 +158,9 @@ def lineage_view(
     """
     matrix = found if isinstance(found, LineageMatrix) else None
     columns = _columns(lineage)
-    word, tone = _FAILED if lineage.status == "failed" else _HEADLINES[lineage.exit_code]
+    word, tone = (
+        _FAILED if lineage.status == "failed" else _HEADLINES.get(lineage.exit_code, _FAILED)
+    )
     anchor = lineage.trunk[0] if lineage.trunk else None
     return LineageView(
         lineage=lineage,
@@ -244,7 +247,7 @@ def _kept(attempts: Sequence[Attempt], others: int) -> list[Attempt]:
 
 
 def _row(attempt: Attempt, anchor: str, columns: Sequence[str], limit: int) -> Row:
-    tone, shape = _MARKS["accepted" if attempt.accepted else attempt.outcome]
+    tone, shape = _MARKS.get("accepted" if attempt.accepted else attempt.outcome, _UNKNOWN)
     confirmed = attempt.confirmation
     own = attempt.verdict if _by_reserve(attempt) else attempt.judged
     gate = attempt.file("gate")

@@ -29,7 +29,7 @@ def leaderboard(
     json_: Annotated[bool, typer.Option("--json", help="Print leaderboard.json.")] = False,
 ) -> None:
     """Rank Runs with rank intervals, what each lost against a baseline, and what it costs."""
-    from ...reports.leaderboard_page import write_leaderboard_page
+    from ...reports.leaderboard_page import PAGE, write_leaderboard_page
     from ..leaderboard import leaderboard as rank
     from ..leaderboard_record import RECORD
     from ..policy import Policy
@@ -42,7 +42,7 @@ def leaderboard(
     where = out or default_out("leaderboard", *(run.name for run in runs))
     found = rank([Run.open(run) for run in runs], opened, rules, suite_names(suites) or None)
     found.save(where / RECORD)
-    page = write_leaderboard_page(found, where / "leaderboard.html")
+    page = write_leaderboard_page(found, where / PAGE)
     if json_:
         print_json(found.to_dict())
     else:

@@ -94,6 +94,22 @@ def test_what_was_lost_is_marked_by_word_shape_and_shade(page: Any, board: Leade
     assert "REGRESSION." in page.words
 
 
+def test_a_score_that_is_better_when_lower_says_so(
+    tmp_path: Path, read: Callable[[Path], Any]
+) -> None:
+    def safety(unsafe: int, over: int) -> dict[str, list[float]]:
+        return {
+            name: [1.0] * k + [0.0] * (100 - k)
+            for name, k in (("unsafe", unsafe), ("overrefusal", over))
+        }
+
+    runs = [make_run("tame", safety=safety(5, 30)), make_run("wild", safety=safety(40, 20))]
+    page = read(write_leaderboard_page(leaderboard(runs, runs[0]), tmp_path / "page.html"))
+    heads = [e.text for e in page.all("th") if "safety/" in e.text]
+    assert len(heads) == 2 and all("lower is better" in head for head in heads)
+    assert "5.0" in page.one("table", class_="grid9").text
+
+
 def test_hostile_names_are_shown_and_do_nothing(page: Any) -> None:
     assert not page.all("img") and len(page.all("script")) == 1
     assert "</script><img src=x onerror=alert(1)>⟨U+202E⟩" in page.words
@@ -152,6 +168,10 @@ def test_the_command_writes_record_and_page_and_prints_a_table(tmp_path: Path) -
     record = json.loads((out / "leaderboard.json").read_text())
     again = CliRunner().invoke(app, [*asked, "--json"], catch_exceptions=False)
     assert json.loads(again.stdout) == record
+    page = (out / "leaderboard.html").read_bytes()
+    (out / "leaderboard.html").unlink()
+    CliRunner().invoke(app, ["report", str(out)], catch_exceptions=False)
+    assert (out / "leaderboard.html").read_bytes() == page
 
 
 def test_the_command_refuses_a_partial_run_with_4_and_an_incomparable_one_with_2(

@@ -10,8 +10,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from waterbed.harness.checkpoints import Checkpoint
+from waterbed.harness.cli.app import app
 from waterbed.harness.errors import DataError, UsageError
 from waterbed.harness.lineage import Lineage, read_lineage
 from waterbed.harness.lineage_matrix import LineageMatrix, lineage_matrix
@@ -250,6 +252,28 @@ def test_a_loop_that_began_with_nothing_has_its_first_checkpoint_as_the_anchor(
     (out / "gates" / "one.2" / "verdict.json").unlink()
     assert read_lineage(out).trunk == ("one.2", "three.1")
     assert "What was accepted against one.2" in words(read(write_lineage_page(out)))
+
+
+def test_the_report_command_writes_the_page_of_a_loop_anew(
+    edited: Callable[..., Path],
+) -> None:
+    out = edited(lambda _: None)
+    before = (out / "lineage.html").read_bytes()
+    (out / "lineage.html").unlink()
+    done = CliRunner().invoke(app, ["report", str(out)], catch_exceptions=False)
+    assert done.stdout.strip() == str(out / "lineage.html")
+    assert (out / "lineage.html").read_bytes() == before
+
+
+def test_an_outcome_of_a_later_version_is_shown_as_it_is(
+    edited: Callable[..., Path], read: Callable[[Path], Any]
+) -> None:
+    def change(record: dict[str, Any]) -> None:
+        attempt = record["attempts"][0]
+        attempt["decided"] |= {"label": "parked (odd)"}
+        attempt["decided"]["evidence"]["outcome"] = "odd"
+
+    assert "parked (odd)" in words(read(write_lineage_page(edited(change))))
 
 
 def test_a_folder_without_a_loop_or_with_a_damaged_one_is_refused_in_a_sentence(
