@@ -10,6 +10,7 @@ from statistics import mean
 from typing import Any
 
 import pytest
+from forged_rewards import FORGERIES
 
 from waterbed.harness.checkpoints import Checkpoint
 from waterbed.harness.errors import InstrumentError, UsageError
@@ -154,23 +155,6 @@ def test_the_spread_names_groups_without_signal() -> None:
     found = spread([1.0, 0.0, 0.5, 0.5, None, 1.0], 2)
     assert found["frac_reward_zero_std"] == pytest.approx(2 / 3)
     assert found["reward"] == pytest.approx(3 / 5)
-
-
-#: What a model might learn to write instead of a solution; `{name}` is the function asked for.
-FORGERIES = (
-    "import sys\nsys.exit(0)",
-    "import os\nos._exit(0)",
-    "raise SystemExit(0)",
-    "print('passed')\nprint('OK')\nimport os\nos.write(1, b'passed')",
-    "class Any:\n    def __eq__(s, o): return True\n    def __call__(s, *a): return s\n{name} = Any()",
-    "import builtins\nbuiltins.AssertionError = type('E', (BaseException,), {{}})\ndef {name}(x): return None",
-    "def check(f): pass\ndef {name}(x): return None",
-    "__debug__ = False\ndef {name}(x): return None",
-    "import sys\nclass L(list):\n    def __eq__(s, o): return True\ndef {name}(x): return L()",
-    "import inspect\ndef {name}(x):\n    f = inspect.currentframe().f_back\n    return f.f_locals",
-    "import gc\ndef {name}(x):\n    for o in gc.get_objects():\n        if type(o) is dict and 'passed' in o: o['passed'] = True",
-    "import atexit, os\natexit.register(lambda: os._exit(0))\ndef {name}(x): raise SystemExit(0)",
-)
 
 
 def test_code_rewards_cannot_be_forged(pocket_base: Checkpoint, tmp_path: Path) -> None:
