@@ -176,14 +176,11 @@ class Table:
 
 
 @pytest.fixture(scope="module", params=[0, 1, 2])
-def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Table:
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    capture = request.config.pluginmanager.get_plugin("capturemanager")
-
-    def show(line: str) -> None:
-        with capture.global_and_fixture_disabled():
-            reporter.write_line(f"\n{line}")
-
+def table(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    show: Callable[[str], None],
+) -> Table:
     show(f"| {' | '.join(COLUMNS)} |")
     return Table(request.param, tmp_path_factory.mktemp("compression"), show)
 

@@ -164,14 +164,11 @@ class Study:
 
 
 @pytest.fixture(scope="module", params=[0, 1, 2])
-def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    capture = request.config.pluginmanager.get_plugin("capturemanager")
-
-    def show(line: str) -> None:
-        with capture.global_and_fixture_disabled():
-            reporter.write_line(f"\n{line}")
-
+def study(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    show: Callable[[str], None],
+) -> Study:
     return Study(request.param, tmp_path_factory.mktemp("rl"), show)
 
 
