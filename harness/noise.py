@@ -261,6 +261,11 @@ def _changed_settings(task: Task, ran: Mapping[str, Any]) -> dict[str, Any]:
 def _checkpoint_of(run: Run) -> Checkpoint:
     """The checkpoint that made a Run, if it is still the same."""
     made = run.manifest.get("checkpoint")
+    if run.manifest["backend"].get("name") == "openai":
+        raise UsageError(
+            f"'{run.label}' was answered by a server, of which nobody knows how it composes batches; "
+            "evaluate its checkpoint with --backend transformers or vllm to measure noise."
+        )
     if run.manifest.get("kind") != "eval" or not made:
         raise UsageError(
             f"'{run.label}' was made from recorded answers, so there is no model to ask again; "

@@ -124,6 +124,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(
 def test_only_a_complete_run_of_the_same_checkpoint_can_be_measured(greedy: Run) -> None:
     for change, said in (
         ({"kind": "score"}, "recorded answers"),
+        ({"backend": {"name": "openai"}, "checkpoint": None}, "answered by a server"),
         ({"status": "partial"}, "is partial"),
         (
             {"checkpoint": {**greedy.manifest["checkpoint"], "digest": "0" * 64}},
