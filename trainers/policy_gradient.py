@@ -140,7 +140,8 @@ def grpo(checkpoint: Checkpoint | None, config: GrpoConfig, context: StageContex
     """Make answers likelier that earn more than others to their prompt.
 
     Raises:
-        UsageError: no checkpoint, no chat template, or vLLM where it does not work.
+        UsageError: no checkpoint, no chat template, vLLM where it does not work, or watched prompts that are
+            trained on.
         TrainingDiverged: the loss, a gradient or the model's logits are not finite.
         CheckpointError: the checkpoint does not load as a whole.
         DataError: a row is no prompt with a task, or too long.

@@ -134,7 +134,8 @@ def ppo(checkpoint: Checkpoint | None, config: PpoConfig, context: StageContext)
     """Make answers likelier that earn more than the value head expected, near the old policy.
 
     Raises:
-        UsageError: no checkpoint, no chat template, or several processes.
+        UsageError: no checkpoint, no chat template, several processes, or watched prompts that are trained
+            on.
         TrainingDiverged: the loss or the model's logits are not finite.
         CheckpointError: the checkpoint does not load as a whole.
         DataError: a row is no prompt with a task, or too long.
