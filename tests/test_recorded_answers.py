@@ -101,6 +101,18 @@ def test_under_strict_a_hundred_items_leave_near_models_undecided(tmp_path: Path
     assert done.returncode == 3, done.stdout
 
 
+def test_a_leaderboard_tells_the_four_recorded_models_apart(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    done = waterbed("leaderboard", *runs.values(), "--out", tmp_path / "board", "--json")
+    assert done.returncode == 0, done.stderr
+    places = json.loads(done.stdout)["places"]
+    by_score = sorted(RIGHT, key=lambda model: -RIGHT[model])
+    assert [(p["name"], p["best"], p["worst"]) for p in places] == [
+        (model, rank, rank) for rank, model in enumerate(by_score, 1)
+    ]
+
+
 def test_the_recorded_gpt4_answers_to_ifeval_reproduce_the_known_counts(tmp_path: Path) -> None:
     """Joined by line order: one recorded prompt differs from the item's (key 2785).
 
