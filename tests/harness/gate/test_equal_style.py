@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from waterbed.harness.policy import Policy
 from waterbed.harness.statistics.decision import decide
 from waterbed.harness.statistics.style_control import difference
 from waterbed.harness.verdict import DomainVerdict, Verdict
+from waterbed.reports.gate_page import write_gate_page
 
 TASTE = 4.0
 #: Length of the answer that both sides' answers are compared with.
@@ -135,10 +137,12 @@ def test_the_mean_over_domains_takes_the_figure_at_equal_style() -> None:
     assert verdict.pooled.delta == pytest.approx(chat.equal_style.delta)
 
 
-def test_a_verdict_is_read_back_with_its_figure_at_equal_style(tmp_path: Any) -> None:
+def test_the_figure_at_equal_style_is_kept_and_stands_on_the_page(tmp_path: Path) -> None:
     verdict, chat = gated(*sides(200, factor=0.8, better=0.0))
     verdict.save(tmp_path / "verdict.json")
     assert Verdict.load(tmp_path / "verdict.json").domains["chat"].equal_style == chat.equal_style
+    page = write_gate_page(verdict, tmp_path / "gate.html").read_text(encoding="utf-8")
+    assert "At equal length and style" in page
 
 
 def test_taste_alone_raises_no_more_false_alarms_than_the_level() -> None:
