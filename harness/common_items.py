@@ -52,6 +52,17 @@ class CommonClaim:
             return side.candidate
         return one_score_per_cluster(side.candidate, list(side.unit))
 
+    def unit_shares(self, name: str) -> Floats:
+        """A value for each unit whose plain mean is the mean over items: a large cluster weighs more."""
+        import numpy as np
+
+        side = self.sides[name]
+        if not side.clustered:
+            return side.candidate
+        units, index = np.unique(side.unit.astype(str), return_inverse=True)
+        sums = np.bincount(index, weights=side.candidate)
+        return np.asarray(sums * len(units) / side.n, dtype=np.float64)
+
     def pairs(self, before: str, after: str) -> Pairs:
         """One Run against another: differences are after minus before."""
         both = replace(self.sides[after], baseline=self.scores(before), samples=None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,17 @@ from .errors import DataError, IncomparableRuns, UsageError
 from .gate import gate_runs
 from .gate_plan import domain_means
 from .leaderboard_costs import fronts, spent_by
-from .leaderboard_record import Against, Change, Column, Duel, Estimate, Leaderboard, Place
+from .leaderboard_recipes import recipe_places
+from .leaderboard_record import (
+    Against,
+    Change,
+    Column,
+    Duel,
+    Estimate,
+    Leaderboard,
+    Place,
+    RecipePlace,
+)
 from .pairing import claims, shortfall
 from .policy import Policy
 from .statistics.clusters import clustered, clustered_interval
@@ -47,6 +58,7 @@ def leaderboard(
     baseline: RunLike | None = None,
     policy: Policy | None = None,
     suites: Sequence[str] | None = None,
+    recipes: Mapping[str, Sequence[RunLike]] | None = None,
 ) -> Leaderboard:
     """Rank Runs.
 
@@ -55,9 +67,10 @@ def leaderboard(
         baseline: what each is gated against.
         policy: of those gates; `harm` by default.
         suites: tasks or domains to compare; default: all, and then all Runs must have the same.
+        recipes: which of the Runs differ in their seed alone, by a name for what they have in common.
 
     Raises:
-        UsageError: fewer than two Runs, or one given twice.
+        UsageError: fewer than two Runs, one given twice, or a recipe of Runs that are not ranked.
         IncomparableRuns: two Runs were not made the same way, or have other tasks or items.
         DataError: a Run is not complete, or the instrument lost more than 1% of it.
     """
@@ -74,7 +87,8 @@ def leaderboard(
         raise DataError("No claim has two items that every Run scored; evaluate them again.")
     base = next((name for name, run in named.items() if run is baseline), None)
     verdicts = _gated(named, base, rules, list(tasks))
-    return _assembled(named, base, rules, common, verdicts)
+    board = _assembled(named, base, rules, common, verdicts)
+    return replace(board, recipes=_recipes(named, recipes or {}, common, base))
 
 
 def _named(runs: Sequence[RunLike], baseline: RunLike | None) -> dict[str, RunLike]:
@@ -150,6 +164,24 @@ def _whole(name: str, run: RunLike, scores: pd.DataFrame, tasks: Mapping[str, st
         raise DataError(f"'{name}' {what}, so it is no measurement; run the evaluation again.")
 
 
+def _recipes(
+    named: Mapping[str, RunLike],
+    recipes: Mapping[str, Sequence[RunLike]],
+    common: Common,
+    base: str | None,
+) -> tuple[RecipePlace, ...]:
+    names = {str(run.path.resolve()): name for name, run in named.items()}
+    groups = {
+        r: [names.get(str(run.path.resolve()), "") for run in own] for r, own in recipes.items()
+    }
+    lone = [recipe for recipe, own in groups.items() if "" in own]
+    if lone:
+        raise UsageError(
+            f"The recipe '{lone[0]}' has a Run that is not ranked; name it among the Runs."
+        )
+    return recipe_places(groups, common, base, CONFIDENCE)
+
+
 def _gated(
     named: Mapping[str, RunLike], base: str | None, rules: Policy, tasks: Sequence[str]
 ) -> dict[str, Verdict]:
@@ -206,6 +238,7 @@ def _assembled(
         toy=any(t.get("toy") for run in named.values() for t in run.manifest["tasks"].values()),
         places=tuple(places),
         duels=tuple(duels),
+        recipes=(),
         axes=front.axes,
         notes=tuple(_notes(named, tasks)),
         version=__version__,

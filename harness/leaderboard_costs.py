@@ -89,14 +89,16 @@ def fronts(
 
 
 def weighted(common: Mapping[str, CommonClaim], name: str) -> NDArray[np.float64]:
-    """Item scores whose plain mean is the mean over domains: items of small domains weigh more."""
+    """A value for each unit whose plain mean is the mean over domains: small domains weigh more."""
     import numpy as np
 
     domains = [claim.claim.domain for claim in common.values()]
-    total = sum(claim.n for claim in common.values())
-    shares = {d: 1 / (len(set(domains)) * domains.count(d)) for d in domains}
-    parts = [c.scores(name) * shares[c.claim.domain] * total / c.n for c in common.values()]
-    return np.concatenate(parts)
+    parts = {own: claim.unit_shares(name) for own, claim in common.items()}
+    total = sum(len(part) for part in parts.values())
+    share = {d: total / (len(set(domains)) * domains.count(d)) for d in domains}
+    return np.concatenate(
+        [part * share[common[own].claim.domain] / len(part) for own, part in parts.items()]
+    )
 
 
 def as_pairs(found: Pooled, common: Mapping[str, CommonClaim], first: str, second: str) -> Pairs:

@@ -135,6 +135,22 @@ class Duel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecipePlace:
+    """Several runs of one recipe that differ in their seed."""
+
+    name: str
+    runs: tuple[str, ...]
+    items_only: bool
+    """Fewer than three runs: the intervals are those of these runs, and nothing is said of the recipe."""
+    overall: Estimate
+    change: Estimate | None
+    """Overall, against the baseline; None where there is none."""
+    scores: Mapping[str, Estimate]
+    changes: Mapping[str, Estimate]
+    """By claim against the baseline, negative is a loss."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Leaderboard:
     """The whole record, the best first."""
 
@@ -147,6 +163,8 @@ class Leaderboard:
     toy: bool
     places: tuple[Place, ...]
     duels: tuple[Duel, ...]
+    recipes: tuple[RecipePlace, ...]
+    """The best first; empty where no Runs were named as a recipe's."""
     axes: tuple[str, ...]
     """Costs that the front is drawn over, beside quality."""
     notes: tuple[str, ...]
@@ -195,6 +213,7 @@ def _leaderboard(data: dict[str, Any]) -> Leaderboard:
         "columns": tuple(Column(**c) for c in data["columns"]),
         "places": tuple(_place(p) for p in data["places"]),
         "duels": tuple(Duel(**d) for d in data["duels"]),
+        "recipes": tuple(_recipe(r) for r in data["recipes"]),
     }
     plain = {key: tuple(data[key]) for key in ("tasks", "axes", "notes")}
     return Leaderboard(**{**data, **rest, **plain})
@@ -212,6 +231,18 @@ def _place(data: dict[str, Any]) -> Place:
         else None,
     }
     return Place(**{**data, **rest})
+
+
+def _recipe(data: dict[str, Any]) -> RecipePlace:
+    change = data["change"]
+    rest = {
+        "runs": tuple(data["runs"]),
+        "overall": Estimate(**data["overall"]),
+        "change": Estimate(**change) if change else None,
+        "scores": {name: Estimate(**s) for name, s in data["scores"].items()},
+        "changes": {name: Estimate(**s) for name, s in data["changes"].items()},
+    }
+    return RecipePlace(**{**data, **rest})
 
 
 def _against(data: dict[str, Any]) -> Against:

@@ -5,11 +5,13 @@ Not here: the ranking itself (harness/leaderboard.py).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import UsageError
 from .evaluate import Limit, Suites
 from .output import default_out, points, print_json, say, suite_names, table
 
@@ -18,11 +20,19 @@ if TYPE_CHECKING:
 
 
 def leaderboard(
-    runs: Annotated[list[Path], typer.Argument(help="Complete Runs on the same items.")],
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Complete Runs on the same items.")
+    ] = None,
     baseline: Annotated[
         Path | None, typer.Option(help="The Run that each is gated against.")
     ] = None,
     policy: Annotated[str, typer.Option(help="Of those gates: a name or a YAML file.")] = "harm",
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Runs that differ in their seed alone: NAME=RUN,RUN,RUN; they are ranked too."
+        ),
+    ] = None,
     suites: Suites = None,
     limit: Limit = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the page.")] = None,
@@ -35,12 +45,20 @@ def leaderboard(
     from ..policy import Policy
     from ..run import Run
 
-    opened = Run.open(baseline) if baseline else None
     rules = Policy.load(policy)
     if limit is not None:
         rules = rules.model_copy(update={"limit": limit})
-    where = out or default_out("leaderboard", *(run.name for run in runs))
-    found = rank([Run.open(run) for run in runs], opened, rules, suite_names(suites) or None)
+    groups = _groups(recipe or [])
+    paths = dict.fromkeys([*(runs or []), *(path for own in groups.values() for path in own)])
+    where = out or default_out("leaderboard", *(path.name for path in paths))
+    opened = {path: Run.open(path) for path in paths}
+    found = rank(
+        list(opened.values()),
+        Run.open(baseline) if baseline else None,
+        rules,
+        suite_names(suites) or None,
+        {name: [opened[path] for path in own] for name, own in groups.items()},
+    )
     found.save(where / RECORD)
     page = write_leaderboard_page(found, where / PAGE)
     if json_:
@@ -50,6 +68,21 @@ def leaderboard(
         table(columns, [_row(p) for p in found.places], numbers=("points", "against baseline"))
     say(f"{found.sentence}{' Toy model.' if found.toy else ''}")
     say(f"Page: {page}")
+
+
+def _groups(given: Sequence[str]) -> dict[str, list[Path]]:
+    """Runs by recipe.
+
+    Raises:
+        UsageError: not NAME=RUN,RUN.
+    """
+    groups: dict[str, list[Path]] = {}
+    for text in given:
+        name, sign, paths = text.partition("=")
+        if not sign or not name or name in groups:
+            raise UsageError(f"--recipe takes NAME=RUN,RUN once for each name, got '{text}'.")
+        groups[name] = [Path(path.strip()) for path in paths.split(",") if path.strip()]
+    return groups
 
 
 def _row(place: Place) -> list[str]:

