@@ -49,7 +49,7 @@ def test_a_red_stage_stops_the_loop_early_with_what_was_accepted_before(
 ) -> None:
     out = tmp_path / "out"
     steps = [noisy("one", HARMLESS), noisy("two", RUINOUS), noisy("three", HARMLESS)]
-    done = loop(recipe(steps), out)
+    done = loop(recipe(steps, suites=["pocket/math", "pocket/knowledge"], limit=300), out)
     assert done.exit_code == 1
     assert "three.1" not in events(out, "trained")
     assert json.loads((out / "accepted.json").read_text())["attempt"] == "one.1"
@@ -95,14 +95,19 @@ def test_a_second_try_is_confirmed_on_items_that_no_decision_has_read(
     decided = events(out, "decided")["one.2"]
     assert decided["label"] == "accepted (confirmed on the reserve)"
     verdict = Verdict.load(Path(decided["evidence"]["confirmation"]["verdict"]))
-    assert {d.id: d.comparison.n for d in verdict.domain_list} == {"math": 700, "knowledge": 700}
+    assert {d.id: d.comparison.n for d in verdict.domain_list} == {"knowledge": 910}
 
 
 def test_a_try_that_fails_on_the_reserve_is_red(recipe, noisy, tmp_path: Path) -> None:
     """Maths does not notice this noise; knowledge, which is the reserve, does."""
     out = tmp_path / "out"
     step = noisy("one", BROKEN, on_red="retry", retry=[{"lr": 0.15}])
-    file = recipe([step], suites=["pocket/math"], reserve=["pocket/knowledge"])
+    file = recipe(
+        [step],
+        policy={"margins": {"math": 12}},
+        suites=["pocket/math"],
+        reserve=["pocket/knowledge"],
+    )
     done = loop(file, out)
     decided = events(out, "decided")["one.2"]
     assert done.exit_code == 1

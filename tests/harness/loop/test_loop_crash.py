@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 HARMLESS, RUINOUS = 0.001, 0.9
-
-
-def command(recipe: Path, out: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "waterbed", "loop", str(recipe), "--out", str(out), *more]
 
 
 def size(folder: Path) -> int:
@@ -33,18 +29,56 @@ def size(folder: Path) -> int:
     return found
 
 
-def killed_at(line: list[str], environment: Mapping[str, str], out: Path, bytes_: int) -> bool:
-    """SIGKILL as soon as the folder is that large; False where the loop ended before."""
-    process = subprocess.Popen(
-        line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while process.poll() is None:
-        if size(out) >= bytes_:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            return True
-        time.sleep(0.002)
-    return False
+class Command:
+    """`waterbed` in a process of its own, one at a time."""
+
+    def __init__(self, warm: subprocess.Popen[str], folder: Path) -> None:
+        self.warm, self.log = warm, folder / "log"
+        self.environment = {"WATERBED_CACHE": str(folder / "cache")}
+
+    def begin(self, *arguments: object, largest_file: int = 0) -> int:
+        """The process id."""
+        assert self.warm.stdin and self.warm.stdout
+        order = {
+            "arguments": [str(a) for a in arguments],
+            "environment": self.environment,
+            "log": str(self.log),
+            "largest_file": largest_file,
+        }
+        self.warm.stdin.write(json.dumps(order) + "\n")
+        self.warm.stdin.flush()
+        return int(self.warm.stdout.readline())
+
+    def ended(self, *, within: float | None = None) -> int | None:
+        """The exit code; None if it is still running after so many seconds."""
+        assert self.warm.stdout
+        if within is not None and not select.select([self.warm.stdout], [], [], within)[0]:
+            return None
+        return int(self.warm.stdout.readline())
+
+    def killed_at(self, out: Path, bytes_: int, *arguments: object) -> bool:
+        """SIGKILL as soon as the folder is that large; False where the loop ended before."""
+        child = self.begin(*arguments)
+        while self.ended(within=0.002) is None:
+            if size(out) >= bytes_:
+                os.kill(child, signal.SIGKILL)
+                return self.ended() == -signal.SIGKILL
+        return False
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[subprocess.Popen[str]]:
+    """See warm.py: what takes seconds to import is imported once."""
+    line = [sys.executable, str(Path(__file__).with_name("warm.py"))]
+    with subprocess.Popen(
+        line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+
+
+@pytest.fixture
+def command(warm: subprocess.Popen[str], tmp_path: Path) -> Command:
+    return Command(warm, tmp_path)
 
 
 def finished(out: Path) -> dict[str, int]:
@@ -64,7 +98,7 @@ def answers(out: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.study)])
 def test_a_loop_that_is_killed_again_and_again_accepts_the_same_checkpoint(
-    kills: int, recipe, noisy, tmp_path: Path
+    kills: int, recipe, noisy, command: Command, tmp_path: Path
 ) -> None:
     file = recipe(
         [
@@ -73,10 +107,10 @@ def test_a_loop_that_is_killed_again_and_again_accepts_the_same_checkpoint(
             noisy("three", RUINOUS, on_red="rollback"),
         ]
     )
-    environment = {**os.environ, "WATERBED_CACHE": str(tmp_path / "cache")}
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    done = subprocess.run(command(file, whole), env=environment, capture_output=True, check=False)
-    assert done.returncode == 1, done.stderr
+    line = ("loop", file, "--out")
+    command.begin(*line, whole)
+    assert command.ended() == 1, command.log.read_text()
     wanted = json.loads((whole / "accepted.json").read_text())
     assert wanted["attempt"] == "two.2"
 
@@ -84,12 +118,12 @@ def test_a_loop_that_is_killed_again_and_again_accepts_the_same_checkpoint(
     instants = sorted(random.Random(kills).uniform(0.01, 0.99) * full for _ in range(kills))
     for instant in instants:
         more = ("--resume",) if (cut / "loop.jsonl").exists() else ()
-        assert killed_at(command(file, cut, *more), environment, cut, int(instant))
+        assert command.killed_at(cut, int(instant), *line, cut, *more)
         now = finished(cut)
         assert {name: now[name] for name in made} == made, "a finished checkpoint was made again"
         made = now
-    last = subprocess.run(command(file, cut, "--resume"), env=environment, check=False)
-    assert last.returncode == 1
+    command.begin(*line, cut, "--resume")
+    assert command.ended() == 1, command.log.read_text()
     found = json.loads((cut / "accepted.json").read_text())
     assert (found["attempt"], found["digest"]) == (wanted["attempt"], wanted["digest"])
     assert answers(cut) == answers(whole), "an answer was lost or asked twice"
@@ -101,15 +135,15 @@ def test_a_loop_that_is_killed_again_and_again_accepts_the_same_checkpoint(
 
 @pytest.mark.parametrize("kilobytes", [16, 700])
 def test_a_full_disk_stops_in_one_sentence_and_room_lets_it_go_on(
-    kilobytes: int, recipe, noisy, tmp_path: Path
+    kilobytes: int, recipe, noisy, command: Command, tmp_path: Path
 ) -> None:
     """A limit on file sizes makes writes fail as a full disk would: of answers, of weights."""
-    file, out = recipe([noisy("one", HARMLESS)]), tmp_path / "out"
-    limited = ["bash", "-c", f'ulimit -f {kilobytes}; exec "$@"', "--", *command(file, out)]
-    done = subprocess.run(limited, capture_output=True, text=True, check=False)
-    assert done.returncode == 4, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "resume" in done.stderr
-    again = subprocess.run(command(file, out, "--resume"), capture_output=True, check=False)
-    assert again.returncode == 0, again.stderr
-    assert json.loads((out / "accepted.json").read_text())["attempt"] == "one.1"
+    line = ("loop", recipe([noisy("one", HARMLESS)]), "--out", tmp_path / "out")
+    command.begin(*line, largest_file=1000 * kilobytes)
+    assert command.ended() == 4, command.log.read_text()
+    said = command.log.read_text()
+    assert "Traceback" not in said
+    assert "resume" in said
+    command.begin(*line, "--resume")
+    assert command.ended() == 0, command.log.read_text()
+    assert json.loads((tmp_path / "out" / "accepted.json").read_text())["attempt"] == "one.1"

@@ -21,9 +21,9 @@ from waterbed.harness.verdict import Verdict
 from waterbed.harness.watch import Watcher, watch
 from waterbed.harness.watch_gate import Gatekeeper
 
-SUITES, OPTIONS = ["pocket/math", "pocket/knowledge"], {"threads": 1, "batch_size": 32}
-LIMIT = 300
-RULES = Policy(max_mde=8, require=(), limit=LIMIT)
+SUITES, OPTIONS = ["pocket/knowledge"], {"threads": 1, "batch_size": 45}
+LIMIT = 90
+RULES = Policy(margins={"knowledge": 12}, max_mde=12, require=(), limit=LIMIT)
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +116,8 @@ def test_the_command_gates_what_is_there_and_says_the_worst(
     write("checkpoint-100", 0.001)
     write("checkpoint-200", 0.9)
     policy = tmp_path / "p.yaml"
-    policy.write_text("max_mde: 8\nrequire: []\n")
-    asked = ("--suites", ",".join(SUITES), "--limit", LIMIT, "--threads", 1, "--batch-size", 32)
+    policy.write_text("margins: {knowledge: 12}\nmax_mde: 12\nrequire: []\n")
+    asked = ("--suites", ",".join(SUITES), "--limit", LIMIT, "--threads", 1, "--batch-size", 45)
     line = ("watch", tmp_path / "training", "--baseline", baseline.path, "--policy", policy, *asked)
     done = waterbed(*line, "--once", "--every", 0.2, "--json")
     assert done.code == 1, done.err
