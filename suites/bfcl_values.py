@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 #: Longest text that is converted, in characters; the longest accepted value has a few hundred.
 LONGEST = 10_000
@@ -33,10 +34,33 @@ JAVASCRIPT_TYPES: Mapping[str, type] = {
     "array": list,
 }
 
-_WHOLE = re.compile(r"-?\d+$")
-_JAVA_LONG = re.compile(r"-?\d+[lL]$")
-_JAVA_FLOAT = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?[fF]$")
-_JAVA_DOUBLE = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?$")
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """How a kind of number is written, and what it becomes."""
+
+    pattern: re.Pattern[str]
+    read: Callable[[str], Any]
+    suffixed: bool = False
+    """Whether a letter stands behind it."""
+
+
+Numbers: TypeAlias = Mapping[str, _Number]
+_WHOLE = _Number(re.compile(r"-?\d+$"), int)
+_LONG = _Number(re.compile(r"-?\d+[lL]$"), int, suffixed=True)
+_FLOAT = _Number(re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?[fF]$"), float, suffixed=True)
+_DOUBLE = _Number(re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?$"), float)
+_JAVA_NUMBERS: Numbers = {
+    **dict.fromkeys(("byte", "short", "integer"), _WHOLE),
+    "long": _LONG,
+    "float": _FLOAT,
+    "double": _DOUBLE,
+}
+_JS_NUMBERS: Numbers = {
+    "integer": _WHOLE,
+    "float": _Number(re.compile(r"-?\d+(\.\d+)?$"), float),
+    "Bigint": _Number(re.compile(r"-?\d+n$"), int, suffixed=True),
+}
 _AS_LIST = re.compile(r"new\s+ArrayList<\w*>\(Arrays\.asList\((.+?)\)\)")
 _LIST_OPENED = re.compile(r"new\s+ArrayList<\w*>\(\)\s*\{\{\s*")
 _ADD = re.compile(r"add\((.+?)\)")
@@ -46,8 +70,6 @@ _MAP_OPENED = re.compile(r"new\s+HashMap<.*?>\s*\(\)\s*\{\s*\{?\s*", re.DOTALL)
 _MAP_EMPTY = re.compile(r"new\s+HashMap<.*?>\s*\(\)")
 _PUT = re.compile(r'put\("((?>[^"\n]*+(?:"(?!,)[^"\n]*+)*+))",\s*+([^)\n]*+)\)')
 
-_JS_FLOAT = re.compile(r"-?\d+(\.\d+)?$")
-_JS_BIGINT = re.compile(r"-?\d+n$")
 _JS_ARRAY = re.compile(r"\[(.*?)\]|\bnew\s+Array\((.*?)\)")
 _JS_TABLE = re.compile(r"(?:\[|new\s+Array\()\s*\[")
 _JS_OBJECT = re.compile(r"\{(.*?)\}")
@@ -68,19 +90,15 @@ def java_value(text: str, kind: str, items: str | None = None) -> Any:
         collections: Mapping[str, Callable[[str, str | None], Any]]
         collections = {"Array": _java_array, "ArrayList": _java_list, "HashMap": _java_map}
         return collections[kind](text, items)
-    return _java_scalar(text, kind)
+    return _scalar(text, kind, _JAVA_NUMBERS)
 
 
-def _java_scalar(text: str, kind: str) -> Any:
-    if kind in ("byte", "short", "integer") and _WHOLE.match(text):
-        return _number(text, int)
-    if kind == "long" and _JAVA_LONG.match(text):
-        return _number(text.rstrip("\n")[:-1], int)
-    if kind == "float" and _JAVA_FLOAT.match(text):
-        return _number(text.rstrip("\n")[:-1], float)
-    if kind == "double" and _JAVA_DOUBLE.match(text):
-        return _number(text, float)
-    if kind == "boolean" and text in ("true", "false"):
+def _scalar(text: str, kind: str, numbers: Numbers) -> Any:
+    """A number or a boolean of a language, or the text itself where it is none."""
+    if kind in numbers and numbers[kind].pattern.match(text):
+        own = numbers[kind]
+        return _number(text.rstrip("\n")[:-1] if own.suffixed else text, own.read)
+    if kind in ("boolean", "Boolean") and text in ("true", "false"):
         return text == "true"
     return text
 
@@ -125,9 +143,9 @@ def _java_map(text: str, items: str | None) -> Any:  # noqa: ARG001 - one signat
 
 def _java_guess(text: str) -> Any:
     """A value whose type nothing documents."""
-    if _JAVA_LONG.match(text) or _JAVA_FLOAT.match(text):
-        kind = int if text[-1] in "lL" else float
-        return _number(text[:-1], kind)
+    for number in (_LONG, _FLOAT):
+        if number.pattern.match(text):
+            return _number(text[:-1], number.read)
     return _guess(text, '"')
 
 
@@ -157,15 +175,7 @@ def javascript_value(text: str, kind: str, items: str | None = None) -> Any:
         return _js_object(text.strip())
     if kind == "String":
         return text[1:-1] if _quoted(text) else text
-    if kind == "integer" and _WHOLE.match(text):
-        return _number(text, int)
-    if kind == "float" and _JS_FLOAT.match(text):
-        return _number(text, float)
-    if kind == "Bigint" and _JS_BIGINT.match(text):
-        return _number(text.rstrip("\n")[:-1], int)
-    if kind == "Boolean" and text in ("true", "false"):
-        return text == "true"
-    return text
+    return _scalar(text, kind, _JS_NUMBERS)
 
 
 def _quoted(text: str) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hostile_answers import (
     GRADERS,
@@ -20,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waterbed.harness.backends.sandbox import SandboxBackend
-from waterbed.harness.errors import NoSandbox
 from waterbed.harness.records import Generation
 from waterbed.harness.runner import Runner
 
@@ -29,26 +26,11 @@ pytestmark = pytest.mark.study
 LIMIT_S = 20.0
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[SandboxBackend]:
-    try:
-        opened = SandboxBackend()
-    except NoSandbox as error:
-        pytest.skip(str(error))
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def items(tmp_path_factory: pytest.TempPathFactory) -> Items:
-    return Items(tmp_path_factory.mktemp)
-
-
 @pytest.mark.parametrize("name", GRADERS)
 def test_every_hostile_answer_of_ten_megabytes_is_graded_in_time(
-    name: str, items: Items, sandbox: SandboxBackend
+    name: str, hostile_items: Items, sandbox: SandboxBackend
 ) -> None:
-    task, sample = items.of(name)
+    task, sample = hostile_items.of(name)
     texts = [of_size(piece, MEGABYTES << 20) for piece in PIECES.values()]
     slowest = 0.0
     for score, seconds in timed(task, sample, [*texts, *SHORT], sandbox):
@@ -65,8 +47,8 @@ def test_every_hostile_answer_of_ten_megabytes_is_graded_in_time(
     | st.lists(st.sampled_from([*PIECES.values()])).map("".join)
 )
 def test_any_of_many_texts_is_graded(
-    name: str, items: Items, sandbox: SandboxBackend, text: str
+    name: str, hostile_items: Items, sandbox: SandboxBackend, text: str
 ) -> None:
-    task, sample = items.of(name)
+    task, sample = hostile_items.of(name)
     (score,) = Runner({"sandbox": sandbox}).score(task, [(sample, Generation(text))])
     assert_sound(score)

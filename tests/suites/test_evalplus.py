@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waterbed.harness.backends.sandbox import SandboxBackend
-from waterbed.harness.errors import DataError, InstrumentError, NoSandbox, UsageError
+from waterbed.harness.errors import DataError, InstrumentError, UsageError
 from waterbed.harness.records import Generation, Score
 from waterbed.harness.rewards import reward
 from waterbed.harness.tasks import Task, resolve
@@ -36,16 +35,6 @@ SHARED = {
     "base_input": [[[1, 2], [2, 3]]],
     "plus_input": [[[], [1]]],
 }
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[SandboxBackend]:
-    try:
-        opened = SandboxBackend()
-    except NoSandbox as error:
-        pytest.skip(str(error))
-    yield opened
-    opened.close()
 
 
 def on(name: str, tmp_path: Path, *problems: dict[str, Any]) -> Task:

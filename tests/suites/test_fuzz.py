@@ -25,16 +25,11 @@ from waterbed.harness.runner import Runner
 LIMIT_S = 6.0
 
 
-@pytest.fixture(scope="module")
-def items(tmp_path_factory: pytest.TempPathFactory) -> Items:
-    return Items(tmp_path_factory.mktemp)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_no_hostile_answer_breaks_a_grader(
-    name: str, items: Items, sandbox: SandboxBackend
+    name: str, hostile_items: Items, sandbox: SandboxBackend
 ) -> None:
-    task, sample = items.of(name)
+    task, sample = hostile_items.of(name)
     texts = list(SHORT[:: 4 if "sandbox" in task.roles else 1])
     texts += [of_size(piece, 2000) for piece in PIECES.values()][:: 8 if task.roles else 1]
     for score, seconds in timed(task, sample, texts, sandbox):
@@ -43,8 +38,10 @@ def test_no_hostile_answer_breaks_a_grader(
 
 
 @pytest.mark.parametrize("name", GRADERS)
-def test_ten_megabytes_are_graded_in_time(name: str, items: Items, sandbox: SandboxBackend) -> None:
-    task, sample = items.of(name)
+def test_ten_megabytes_are_graded_in_time(
+    name: str, hostile_items: Items, sandbox: SandboxBackend
+) -> None:
+    task, sample = hostile_items.of(name)
     piece = list(PIECES.values())[GRADERS.index(name) % len(PIECES)]
     for score, seconds in timed(task, sample, [of_size(piece, MEGABYTES << 20)], sandbox):
         assert_sound(score)
@@ -61,8 +58,10 @@ ANSWERS = st.one_of(
 @pytest.mark.parametrize("name", GRADERS)
 @settings(deadline=None, max_examples=15)
 @given(text=ANSWERS)
-def test_any_text_is_graded(name: str, items: Items, sandbox: SandboxBackend, text: str) -> None:
-    task, sample = items.of(name)
+def test_any_text_is_graded(
+    name: str, hostile_items: Items, sandbox: SandboxBackend, text: str
+) -> None:
+    task, sample = hostile_items.of(name)
     if "sandbox" in task.roles and text.strip() and len(text) % 3:
         return  # a program a text is slow; the study runs them all
     (score,) = Runner({"sandbox": sandbox}).score(task, [(sample, Generation(text))])

@@ -7,7 +7,6 @@ import json
 import pickle
 import time
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from waterbed.harness.backends.sandbox import SandboxBackend
-from waterbed.harness.errors import DataError, InstrumentError, NoSandbox, UsageError
+from waterbed.harness.errors import DataError, InstrumentError, UsageError
 from waterbed.harness.records import Generation, Score
 from waterbed.harness.rewards import reward
 from waterbed.harness.tasks import Task, resolve
@@ -55,16 +54,6 @@ FUNCTION = {
     "private_test_cases": cases("functional", ('2\n"y"', '[2, "y"]')),
     "metadata": '{"func_name": "pair"}',
 }
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[SandboxBackend]:
-    try:
-        opened = SandboxBackend()
-    except NoSandbox as error:
-        pytest.skip(str(error))
-    yield opened
-    opened.close()
 
 
 def on(tmp_path: Path, *problems: dict[str, Any]) -> Task:
