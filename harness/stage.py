@@ -181,20 +181,22 @@ def _step_of(line: str) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagePlan:
-    """What a stage would do, before it does it."""
+    """What a stage would do, before it does it; None where another program decides."""
 
     stage: str
     rows: int
-    tokens: int
+    tokens: int | None
     """Tokens of one pass over the rows, padding not counted."""
-    steps: int
+    steps: int | None
     """Optimizer steps in all."""
-    parameters: int
-    trainable: int
-    memory_bytes: int
+    parameters: int | None
+    trainable: int | None
+    memory_bytes: int | None
     """Weights, gradients, optimizer state and a reference model; activations are not in it."""
     seconds: float | None
     """Steps times the time of a measured one; None where none was measured."""
+    notes: tuple[str, ...] = ()
+    """What else would be done, a line each."""
 
 
 class StageFunction(Protocol):

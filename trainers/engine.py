@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -31,12 +33,13 @@ from ..harness.checkpoints import Checkpoint, shards
 from ..harness.datasets import fingerprint, load_any
 from ..harness.digest import CONFIGS, TEXTS, digest_folder
 from ..harness.errors import CheckpointError, UsageError
-from ..harness.stage import StageContext, stage
+from ..harness.stage import StageContext, StagePlan, stage
 from .distributed import assert_alone
 from .engine_layouts import Place, elsewhere, find, weights
 from .engine_process import Limits, run
 from .lora import with_adapter
 from .saving import saver
+from .tensor_files import entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +50,13 @@ KNOWN = ("checkpoint", "out", "data", "seed", "device", "threads", "world_size")
 #: `{name}`, but not `${name}` of Hydra and shells.
 PLACEHOLDER = re.compile(r"(?<!\$)\{([a-z_]+)\}")
 SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(^|_)(API_?)?KEY$", re.IGNORECASE)
+#: What is checked of what a program leaves, as a dry run tells it.
+CONTRACT = (
+    "checked: one last checkpoint, by the greatest step or a folder without one, never an earlier one instead",
+    "checked: config.json, every shard that the names count, safetensors only, written after the start",
+    "checked: it loads as a whole, its weights are finite, and the input is as it was",
+    "done: an adapter is merged into the input; a tokenizer that is missing is copied from it",
+)
 #: Seconds that asking for a version may take.
 _ASKING = 60
 
@@ -98,7 +108,43 @@ class EngineConfig:
             )
 
 
-@stage("engine", config=EngineConfig)
+def plan_engine(
+    checkpoint: Checkpoint | None, config: EngineConfig, context: StageContext
+) -> StagePlan:
+    """The dry run of `engine`: what would be started, and what it would have to leave; starts nothing but
+    the command that tells the version.
+
+    Raises:
+        UsageError: there is no such program, or the command names something that the stage is not given.
+    """
+    assert_alone(context, "engine")
+    rows = {name: load_any(name, n=n, seed=context.seed) for name, n in config.data.items()}
+    command, environment = _started(_values(checkpoint, config, context), config)
+    folder = Path(config.working_folder or ".")
+    _check_program(command[0], folder, environment.get("PATH"))
+    found = entries(checkpoint).values() if checkpoint else ()
+    return StagePlan(
+        stage="engine",
+        rows=sum(map(len, rows.values())),
+        tokens=None,
+        steps=None,
+        parameters=sum(math.prod(entry.shape) for _, entry in found) if checkpoint else None,
+        trainable=None,
+        memory_bytes=None,
+        seconds=None,
+        notes=(
+            f"command: {shlex.join(command)}",
+            *(f"environment: {name}={value}" for name, value in environment.items()),
+            f"version: {_version(config.version) or 'not told'}",
+            f"runs in: {folder.resolve()}",
+            f"log: {log_path(context)}",
+            f"looked for in: {_output(config, context) / (config.result or '')}",
+            *CONTRACT,
+        ),
+    )
+
+
+@stage("engine", config=EngineConfig, plan=plan_engine)
 def engine(
     checkpoint: Checkpoint | None, config: EngineConfig, context: StageContext
 ) -> Checkpoint:
@@ -119,9 +165,11 @@ def engine(
     parent = checkpoint.digest if checkpoint else None
     work = context.begin(["engine", repr(config), parent, marks])
     with _alone(work) as held:
-        values = _values(checkpoint, rows, config, context, work)
-        command = [_filled(text, values) for text in config.command]
-        environment = {k: _filled(text, values) for k, text in config.environment.items()}
+        values = _values(checkpoint, config, context)
+        command, environment = _started(values, config)
+        (work / "out").mkdir(exist_ok=True)
+        if rows:
+            _write(rows, Path(values["data"]))
         version = _version(config.version)
         since = _first_start(work)
         seconds = run(
@@ -134,7 +182,7 @@ def engine(
             held=(held,),
         )
     _unchanged(checkpoint)
-    output = Path(config.output) if config.output else work / "out"
+    output = _output(config, context)
     _refuse_elsewhere(output, config, context, since)
     place = find(output / (config.result or ""), since)
     told: dict[str, Any] = {"command": command, "environment": environment, "version": version}
@@ -149,34 +197,58 @@ def engine(
     )
 
 
+def _check_program(name: str, folder: Path, path: str | None) -> None:
+    """Stop where there is no such program, in `folder` or on the search path.
+
+    Raises:
+        UsageError: names it.
+    """
+    there = os.access(folder / name, os.X_OK) if os.sep in name else shutil.which(name, path=path)
+    if not there:
+        raise UsageError(
+            f"There is no program '{name}' that can be started here; install it or check the command."
+        )
+
+
 def log_path(context: StageContext) -> Path:
     """Where all that the program says is kept, beside the checkpoint folder."""
     return context.out.with_name(context.out.name + ".log")
 
 
+def _output(config: EngineConfig, context: StageContext) -> Path:
+    """Where the program writes."""
+    return Path(config.output) if config.output else context.work / "out"
+
+
 def _values(
-    checkpoint: Checkpoint | None,
-    rows: Mapping[str, Sequence[Row]],
-    config: EngineConfig,
-    context: StageContext,
-    work: Path,
+    checkpoint: Checkpoint | None, config: EngineConfig, context: StageContext
 ) -> dict[str, str]:
-    """What the placeholders stand for; the output folder is made, and the data written."""
-    (work / "out").mkdir(exist_ok=True)
-    found: dict[str, Any] = {"out": work / "out", "seed": context.seed, "device": context.device}
-    found |= {"threads": context.threads, "world_size": context.world_size}
+    """What the placeholders stand for."""
+    found: dict[str, Any] = {"out": context.work / "out", "seed": context.seed}
+    found |= {"device": context.device, "threads": context.threads}
+    found |= {"world_size": context.world_size}
     if checkpoint is not None:
         found["checkpoint"] = checkpoint.path.resolve()
-    if rows:
-        import pandas
-
-        found["data"] = work / f"data.{config.data_format}"
-        table = pandas.DataFrame([dict(row) for some in rows.values() for row in some])
-        if config.data_format == "parquet":
-            table.to_parquet(found["data"], index=False)
-        else:
-            table.to_json(found["data"], orient="records", lines=True, force_ascii=False)
+    if config.data:
+        found["data"] = context.work / f"data.{config.data_format}"
     return {name: str(value) for name, value in found.items()}
+
+
+def _started(values: Mapping[str, str], config: EngineConfig) -> tuple[list[str], dict[str, str]]:
+    """The command and the variables set for it."""
+    command = [_filled(text, values) for text in config.command]
+    return command, {k: _filled(text, values) for k, text in config.environment.items()}
+
+
+def _write(rows: Mapping[str, Sequence[Row]], file: Path) -> None:
+    """Write the rows of all datasets into one file, JSONL or parquet by its name."""
+    import pandas
+
+    table = pandas.DataFrame([dict(row) for some in rows.values() for row in some])
+    if file.suffix == ".parquet":
+        table.to_parquet(file, index=False)
+    else:
+        table.to_json(file, orient="records", lines=True, force_ascii=False)
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ..harness.checkpoints import open_checkpoint
 from ..harness.errors import WaterbedError
-from ..harness.stage import StageContext, stages
+from ..harness.stage import StageContext, StagePlan, stages
 from ..harness.stage_config import from_yaml
 from .distributed import joined
 
@@ -52,13 +52,20 @@ def _run(given: argparse.Namespace) -> int:
     )
     settings = {name: getattr(config, name) for name in asdict(config)}
     if given.plan:
-        print(stage.plan(checkpoint, context, **settings))
+        print(_lines(stage.plan(checkpoint, context, **settings)))
         return 0
     with joined():
         made = stage.run(checkpoint, context, **settings)
     if not context.rank:
         print(made.digest)
     return 0
+
+
+def _lines(plan: StagePlan) -> str:
+    """A plan, a line for each thing that is known."""
+    numbers = {name: value for name, value in asdict(plan).items() if name != "notes"}
+    known = [f"{name}: {value}" for name, value in numbers.items() if value is not None]
+    return "\n".join([*known, *plan.notes])
 
 
 def _told(what: str, done: int, total: int) -> None:

@@ -182,7 +182,8 @@ def test_a_signal_reaches_the_program_which_may_save_before_it_ends(tmp_path, nu
     context = StageContext(tmp_path / "out")
 
     def ask() -> None:
-        while not (context.work / "out" / "ready").exists():
+        ready = context.work / "out" / "ready"
+        while not (ready.exists() and ready.read_text()):
             time.sleep(0.02)
         os.kill(os.getpid(), number)
 
@@ -261,6 +262,32 @@ def test_data_is_written_for_the_program_and_traced(pocket_base, tmp_path, form)
 def test_settings_that_cannot_work_are_refused_before_anything_runs(tmp_path, settings, said):
     with pytest.raises(UsageError, match=said):
         stages.get("engine").run(None, StageContext(tmp_path / "out"), **settings)
+
+
+def test_a_dry_run_tells_command_environment_and_contract_and_starts_nothing(pocket_base, tmp_path):
+    context = StageContext(tmp_path / "out", seed=5)
+    plan = stages.get("engine").plan(
+        pocket_base,
+        context,
+        command=[*STAND_IN, "verl", "{checkpoint}", "{out}", "a b", "{data}"],
+        environment={"RUN_SEED": "{seed}"},
+        version=[sys.executable, "-c", "print('trainer 1.2')"],
+        data={"pocket/math@train": 7},
+        result="final",
+    )
+    said = "\n".join(plan.notes)
+    out = context.work / "out"
+    assert (plan.stage, plan.rows, plan.parameters, plan.steps) == ("engine", 7, 320064, None)
+    assert f"stand_in.py verl {pocket_base.path.resolve()} {out} 'a b' {context.work}/data" in said
+    assert "environment: RUN_SEED=5" in said and "version: trainer 1.2" in said
+    assert f"looked for in: {out / 'final'}" in said and "every shard" in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("program", ["no-such-program", "./no-such-program"])
+def test_a_dry_run_finds_out_that_the_program_is_not_there(tmp_path, program):
+    with pytest.raises(UsageError, match=r"no program '.*no-such-program' that can be started"):
+        stages.get("engine").plan(None, StageContext(tmp_path / "out"), command=[program, "{out}"])
 
 
 def test_braces_of_json_and_hydra_pass_unchanged(tmp_path):

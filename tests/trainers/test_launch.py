@@ -82,7 +82,7 @@ def test_a_stage_runs_from_a_file_of_settings(pocket_base, config, tmp_path, cap
     out = tmp_path / "made"
     arguments = ["sft", str(pocket_base.path), "--config", str(config), "--out", str(out)]
     assert main([*arguments, "--plan"]) == 0
-    assert "steps=2" in capsys.readouterr().out
+    assert "steps: 2\n" in capsys.readouterr().out
     assert not out.exists()
     assert main(arguments) == 0
     assert len(capsys.readouterr().out.strip()) == 64
