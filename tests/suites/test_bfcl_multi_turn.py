@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from waterbed import evaluate
 from waterbed.harness.checkpoints import Checkpoint
-from waterbed.harness.errors import UsageError
+from waterbed.harness.errors import InstrumentError, UsageError
 from waterbed.harness.journal import Journal
 from waterbed.harness.records import Generate, Generation, Sample, Score, ToolCall
 from waterbed.harness.run import Run
@@ -291,12 +291,56 @@ def test_a_hanging_call_loses_the_conversation(
     assert (score.value, score.reason, asked) == (0.0, "limit", 1)
 
 
-def test_ten_thousand_calls_in_one_answer_are_played(conversations: Task) -> None:
-    text = ", ".join(f"ls(a={n % 2 == 0})" for n in range(10_000))
-    script = [Generation(f"[{text}]")]
-    sample = conversations.items[0]
-    score, _ = played(conversations, sample, lambda n: script[n] if n < 1 else Generation(""))
-    assert score.value == 0.0
+DEEP = "[" * 50_000
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "seen"),
+    [
+        ("ls(a=True)", '{"a": true}', "current_directory_content"),
+        ("no_such_tool(x=1)", '{"x": 1}', "name 'no_such_tool' is not defined"),
+        ("cd(folder=5)", '{"folder": 5}', "Error during execution: "),
+        ("cd(folder=[['a']])", '{"folder": [["a"]]}', "Error during execution: "),
+        ("cd(other='a')", '{"other": "a"}', "unexpected keyword argument"),
+        (f"cd(folder={DEEP})", f'{{"folder": {DEEP}}}', None),
+        ("cd(folder=", '{"folder": ', None),
+        ("I cannot.", "I cannot.", None),
+        ("5", "5", None),
+    ],
+)
+@pytest.mark.parametrize("native", [False, True])
+def test_a_bad_call_is_answered_or_ends_the_turn_and_never_crashes(
+    conversations: Task, call: str, arguments: str, seen: str | None, native: bool
+) -> None:
+    """What cannot be read as calls ends the turn at once; what can is played and answered."""
+    times = 10_000 if call == "ls(a=True)" else 2
+    made = tuple(ToolCall(call.partition("(")[0], arguments, f"c{n}") for n in range(times))
+    generation = Generation("", calls=made) if native else Generation(", ".join([call] * times))
+    task = tasks.get("bfcl-multi-turn-native") if native else conversations
+    sample = next(s for s in task.items if s.input["classes"] == ["GorillaFileSystem"])
+    conversation = task.converse(sample)
+    before, after = next(conversation), conversation.send(generation)
+    assert isinstance(before, Generate) and isinstance(after, Generate)
+    told = after.prompt[len(before.prompt) + 1 :]
+    conversation.close()
+    if seen is None:
+        assert [m.role for m in told] == ["user"], "the next turn of the user follows"  # type: ignore[union-attr]
+    else:
+        answers = [m.content for m in told] if native else json.loads(told[0].content)  # type: ignore[union-attr]
+        assert len(answers) == times
+        assert seen in (answers[-1] if native else answers[-1]["result"])
+    if times < 10_000:
+        score, _ = played(task, sample, lambda n: generation if n < 1 else Generation(""))
+        assert score.value == 0.0
+
+
+def test_simulators_that_fail_by_themselves_are_the_instruments_fault(
+    simulators: Simulators,
+) -> None:
+    broken = Scene(("GorillaFileSystem",), {"GorillaFileSystem": {"root": 7}})
+    with pytest.raises(InstrumentError, match=r"simulators failed .*; get them again"):
+        simulators.play(broken, [["ls(a=True)"]])
+    assert simulators.play(MATHS, [["mean(numbers=[1])"]]) == ['{"result": 1.0}']
 
 
 TEXTS = st.text(alphabet="ls(a=True)[]{}',. \n\"") | st.text()
