@@ -124,6 +124,21 @@ def test_an_inconclusive_gate_stops_with_exit_code_3(recipe, noisy, tmp_path: Pa
     assert json.loads((out / "accepted.json").read_text())["attempt"] == "base"
 
 
+def test_required_evidence_that_few_items_cannot_give_is_there_once_noise_is_measured(
+    recipe, noisy, tmp_path: Path
+) -> None:
+    """Ninety items show a loss of eight points at 4% changed items, not at the planned 10%."""
+    rules = {"margins": {"knowledge": 4}, "require": ["knowledge"]}
+    step = noisy("one", HARMLESS)
+    planned = loop(recipe([step], policy=rules), tmp_path / "planned")
+    assert planned.exit_code == 3
+    assert "waterbed noise" in planned.summary["attempts"][0]["judged"]["verdict"]["sentence"]
+    out = tmp_path / "measured"
+    assert loop(recipe([step], policy=rules, noise=True), out).exit_code == 0
+    assert list(events(out, "noise")) == ["base", "one.1"]
+    assert events(out, "noise")["base"]["cost"]["tokens"] > 0
+
+
 def test_a_stage_that_writes_nan_leaves_no_checkpoint_and_a_gentler_one_is_accepted(
     recipe, noisy, tmp_path: Path
 ) -> None:
@@ -232,6 +247,8 @@ def test_a_budget_ends_the_loop_and_a_larger_one_lets_it_go_on(
     assert "budget of 1 tries" in done.sentence
     tokens = loop(recipe(steps, budget={"tokens": 10}), out, resume=True)
     assert "budget of 10 tokens" in tokens.sentence
+    hours = loop(recipe(steps, budget={"hours": 1e-6}), out, resume=True)
+    assert "budget of 1e-06 hours" in hours.sentence
     assert loop(recipe(steps, budget={"hours": 1}), out, resume=True).exit_code == 0
 
 

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from waterbed.harness.checkpoints import Checkpoint
+from waterbed.harness.stage import StageContext, stages
+
 HARMLESS, RUINOUS = 0.001, 0.9
 
 
@@ -135,9 +138,10 @@ def test_a_loop_that_is_killed_again_and_again_accepts_the_same_checkpoint(
 
 @pytest.mark.parametrize("kilobytes", [16, 700])
 def test_a_full_disk_stops_in_one_sentence_and_room_lets_it_go_on(
-    kilobytes: int, recipe, noisy, command: Command, tmp_path: Path
+    kilobytes: int, recipe, noisy, command: Command, pocket_base: Checkpoint, tmp_path: Path
 ) -> None:
     """A limit on file sizes makes writes fail as a full disk would: of answers, of weights."""
+    stages.from_file(str(Path(__file__).with_name("toy_stages.py")))
     line = ("loop", recipe([noisy("one", HARMLESS)]), "--out", tmp_path / "out")
     command.begin(*line, largest_file=1000 * kilobytes)
     assert command.ended() == 4, command.log.read_text()
@@ -146,4 +150,6 @@ def test_a_full_disk_stops_in_one_sentence_and_room_lets_it_go_on(
     assert "resume" in said
     command.begin(*line, "--resume")
     assert command.ended() == 0, command.log.read_text()
-    assert json.loads((tmp_path / "out" / "accepted.json").read_text())["attempt"] == "one.1"
+    alone = stages.get("noise").run(pocket_base, StageContext(tmp_path / "alone"), lr=HARMLESS)
+    accepted = json.loads((tmp_path / "out" / "accepted.json").read_text())
+    assert (accepted["attempt"], accepted["digest"]) == ("one.1", alone.digest)
