@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from waterbed.harness.checkpoints import Checkpoint
 from waterbed.harness.cli.app import app
+from waterbed.harness.cli.loop import write_lineage
 from waterbed.harness.errors import DataError, UsageError
 from waterbed.harness.lineage import Lineage, read_lineage
 from waterbed.harness.lineage_matrix import LineageMatrix, lineage_matrix
@@ -263,6 +264,22 @@ def test_the_report_command_writes_the_page_of_a_loop_anew(
     done = CliRunner().invoke(app, ["report", str(out)], catch_exceptions=False)
     assert done.stdout.strip() == str(out / "lineage.html")
     assert (out / "lineage.html").read_bytes() == before
+
+
+def test_the_loop_command_leaves_the_page(made: tuple[Path, Told]) -> None:
+    page, recipe = made[0] / "lineage.html", made[0].parent / "recipe.yaml"
+    page.unlink()
+    asked = ["loop", str(recipe), "--out", str(made[0]), "--resume"]
+    done = CliRunner().invoke(app, asked, catch_exceptions=False)
+    assert done.exit_code == 1, "a stage was rolled back"
+    assert "three.1" in page.read_text()
+
+
+def test_a_page_that_cannot_be_written_stops_no_loop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_lineage(tmp_path)
+    assert "The lineage page was not written: There is no loop at" in capsys.readouterr().err
 
 
 def test_an_outcome_of_a_later_version_is_shown_as_it_is(
