@@ -16,15 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..harness.backends.loading import load
+from ..harness.backends.loading import load, load_vocabulary
 from ..harness.checkpoints import Checkpoint, open_checkpoint
 from ..harness.datasets import fingerprint
-from ..harness.stage import StageContext, given, stage
+from ..harness.stage import StageContext, StagePlan, given, stage
 from .achieved import Asked, measurement, weigh
 from .corpus import encode_corpus, load_corpus
+from .distributed import assert_alone
 from .loop import answer_loss, reproducible
 from .speed import Timing
-from .tensor_files import check_alike, other_files, write_mixed
+from .tensor_files import check_alike, entries, other_files, write_mixed
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +92,52 @@ class ChooseConfig:
             raise ValueError(f"weights must name the datasets of data, got {sorted(self.weights)}")
 
 
-@stage("interpolate", config=InterpolateConfig)
+def plan_mixed(
+    checkpoint: Checkpoint | None,
+    config: InterpolateConfig | AverageConfig,
+    context: StageContext,
+) -> StagePlan:
+    """The dry run of `interpolate` and `average`; a step is a tensor."""
+    name = "interpolate" if isinstance(config, InterpolateConfig) else "average"
+    others = (config.other,) if isinstance(config, InterpolateConfig) else config.others
+    parent, opened = _alike(checkpoint, others, name, context)
+    sizes = [entry.end - entry.start for _, entry in entries(parent).values()]
+    memory = max(sizes) * (1 + len(opened))
+    return _plan(name, parent, rows=0, tokens=0, steps=len(sizes), memory=memory)
+
+
+def plan_choose(
+    checkpoint: Checkpoint | None, config: ChooseConfig, context: StageContext
+) -> StagePlan:
+    """The dry run of `choose`; a step is a forward pass."""
+    candidates = [given(checkpoint, "choose"), *map(open_checkpoint, config.others)]
+    rows = load_corpus(config.data, context.seed)
+    found = load_vocabulary(candidates[0].path, trust_remote_code=False)
+    counts = [
+        len(example.tokens) for example in encode_corpus(rows, found.tokenizer, found.context)
+    ]
+    steps = len(candidates) * sum(math.ceil(len(some) / BATCH) for some in rows.values())
+    memory = sum(entry.end - entry.start for _, entry in entries(candidates[0]).values())
+    told = {"rows": len(counts), "tokens": sum(counts), "steps": steps, "memory": memory}
+    return _plan("choose", candidates[0], **told)
+
+
+def _plan(
+    name: str, parent: Checkpoint, *, rows: int, tokens: int, steps: int, memory: int
+) -> StagePlan:
+    return StagePlan(
+        stage=name,
+        rows=rows,
+        tokens=tokens,
+        steps=steps,
+        parameters=weigh(parent.path).parameters,
+        trainable=0,
+        memory_bytes=memory,
+        seconds=None,
+    )
+
+
+@stage("interpolate", config=InterpolateConfig, plan=plan_mixed)
 def interpolate(
     checkpoint: Checkpoint | None, config: InterpolateConfig, context: StageContext
 ) -> Checkpoint:
@@ -110,7 +156,7 @@ def interpolate(
     return _mixed("interpolate", checkpoint, (config.other,), config, context, mix)
 
 
-@stage("average", config=AverageConfig)
+@stage("average", config=AverageConfig, plan=plan_mixed)
 def average(
     checkpoint: Checkpoint | None, config: AverageConfig, context: StageContext
 ) -> Checkpoint:
@@ -119,8 +165,8 @@ def average(
     Raises:
         UsageError, CheckpointError: see `interpolate`.
     """
-    given = config.weights or (1.0,) * (len(config.others) + 1)
-    shares = [weight / math.fsum(given) for weight in given]
+    counts = config.weights or (1.0,) * (len(config.others) + 1)
+    shares = [weight / math.fsum(counts) for weight in counts]
 
     def mix(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         import torch
@@ -139,10 +185,7 @@ def _mixed(
     context: StageContext,
     mix: Callable[[Sequence[torch.Tensor]], torch.Tensor],
 ) -> Checkpoint:
-    parent = given(checkpoint, name)
-    opened = [open_checkpoint(other) for other in others]
-    for other in opened:
-        check_alike(parent, other)
+    parent, opened = _alike(checkpoint, others, name, context)
 
     def save(folder: Path) -> None:
         copy_files(parent.path, folder)
@@ -162,7 +205,19 @@ def _mixed(
     )
 
 
-@stage("choose", config=ChooseConfig)
+def _alike(
+    checkpoint: Checkpoint | None, others: Sequence[str], name: str, context: StageContext
+) -> tuple[Checkpoint, list[Checkpoint]]:
+    """The checkpoint and the others, whose weights can be mixed."""
+    assert_alone(context, name)
+    parent = given(checkpoint, name)
+    opened = [open_checkpoint(other) for other in others]
+    for other in opened:
+        check_alike(parent, other)
+    return parent, opened
+
+
+@stage("choose", config=ChooseConfig, plan=plan_choose)
 def choose(
     checkpoint: Checkpoint | None, config: ChooseConfig, context: StageContext
 ) -> Checkpoint:

@@ -145,3 +145,25 @@ def test_choosing_on_a_test_split_is_refused(pocket_base, other, tmp_path):
 def test_wrong_settings_are_named(pocket_base, tmp_path, stage, settings, words):
     with pytest.raises(UsageError, match=words):
         mixed(pocket_base, tmp_path / "out", stage, **settings)
+
+
+@pytest.mark.parametrize(
+    ("stage", "settings", "rows", "steps"),
+    [
+        ("interpolate", {"other": "OTHER"}, 0, 38),
+        ("average", {"others": ["OTHER", "OTHER"]}, 0, 38),
+        ("choose", {"others": ["OTHER"], "data": {"pocket/math@dev": 40}}, 40, 4),
+    ],
+)
+def test_a_dry_run_counts_tensors_or_passes_and_writes_nothing(
+    pocket_base, other, tmp_path, stage, settings, rows, steps
+):
+    text = json.dumps(settings).replace("OTHER", str(other.path))
+    plan = stages.get(stage).plan(pocket_base, StageContext(tmp_path / "out"), **json.loads(text))
+    assert (plan.rows, plan.steps, plan.parameters, plan.trainable) == (rows, steps, 320064, 0)
+    assert 0 < plan.memory_bytes <= 4 * plan.parameters
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_stage_has_a_dry_run():
+    assert [name for name, found in stages.all().items() if found.planner is None] == []
