@@ -2,7 +2,7 @@
 
 The smallest absolute values go (Han et al. 2015, "Learning both Weights and Connections", section 3):
 within each matrix, over all matrices, or two of every four neighbours along the input. Not here: rules
-that look at activations (sparse_calibrated.py); whole neurons (prune_structured.py).
+that look at activations (prune_calibrated.py); whole neurons (prune_structured.py).
 """
 
 from __future__ import annotations

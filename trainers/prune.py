@@ -3,7 +3,7 @@
 Han et al. 2015, "Learning both Weights and Connections for Efficient Neural Networks". Own code: the
 modifier of that name in llm-compressor acts on training events and leaves a one-shot model as it was.
 Zeros take the same room on disk and the same time; what they save needs an engine that skips them.
-Not here: calibrated rules (sparse_calibrated.py), healing (prune_heal.py), smaller shapes
+Not here: calibrated rules (prune_calibrated.py), healing (prune_heal.py), smaller shapes
 (prune_structured.py).
 """
 
