@@ -1,9 +1,10 @@
-"""The callback gates a real TRL training from inside, and the training does not notice."""
+"""A real TRL training is gated: from inside, which it does not notice, and by a watcher from outside."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from waterbed.harness.errors import UsageError
 from waterbed.harness.policy import Policy
 from waterbed.harness.recipe import Budget
 from waterbed.harness.run import Run
+from waterbed.harness.watch import Watcher, watch
+from waterbed.harness.watch_gate import Gatekeeper
 from waterbed.trainers.gate_callback import GateCallback
 
 SUITES, ITEMS = ["pocket/knowledge"], 120
@@ -170,6 +173,26 @@ def test_a_training_that_goes_on_remembers_its_gates(trained, callback) -> None:
     assert sorted(second.verdicts) == [3, 6]
     assert [found.step for found in second.accepted] == [3, 6]
     assert second.spent.tries == 1, "the first gate was taken from its folder"
+
+
+def test_a_watcher_keeps_up_with_the_same_training_from_outside(
+    trained, baseline: Run, tmp_path: Path
+) -> None:
+    folder, stop = tmp_path / "training", tmp_path / "stop"
+    folder.mkdir()
+    keeper = Gatekeeper(
+        baseline=baseline, policy=RULES, suites=SUITES, options=OPTIONS, limit=ITEMS
+    )
+    watcher = Watcher(folder=folder, keeper=keeper, stop_file=stop)
+    saving = {"steps": 9, "save_strategy": "steps", "save_steps": 3}
+    with ThreadPoolExecutor(1) as beside:
+        training = beside.submit(trained, HARSH, **saving)
+        found = list(watch(watcher, every_s=0.1, until=lambda: training.done() or stop.exists()))
+        training.result()
+    found += [*watcher.look(), *watcher.look()]
+    assert sorted(watcher.verdicts()) == ["checkpoint-3", "checkpoint-6", "checkpoint-9"]
+    assert [verdict.exit_code for verdict in found] == [1, 1, 1]
+    assert "knowledge lost" in json.loads(stop.read_text())["sentence"]
 
 
 def test_what_cannot_be_gated_is_refused(callback, tmp_path: Path) -> None:
