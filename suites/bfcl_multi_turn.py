@@ -27,6 +27,7 @@ from ..harness.records import (
     Sample,
     Score,
 )
+from ..harness.tables import clean_text
 from ..harness.tasks import Metric, task, tasks
 from .bfcl import CATEGORIES, SETTINGS, accuracy, card
 from .bfcl_decode import NotCalls, call_strings, need_parsers, written_calls
@@ -36,7 +37,7 @@ from .bfcl_functions import hinted, tools
 from .bfcl_prompts import MORE_FUNCTIONS, more_functions, own_system, results_of, with_system
 from .bfcl_simulators import MODULES, Scene, need_simulators
 from .bfcl_worker import Overrun, Simulators
-from .function_calls import native_calls
+from .function_calls import clean_call, native_calls
 
 #: Most steps of a turn that may be followed by another.
 STEPS = 20
@@ -118,7 +119,7 @@ class Written:
 
     def heard(self, generation: Generation, calls: Sequence[str], answers: Sequence[str]) -> None:
         """Add an answer, and what its calls answered."""
-        self.messages.append(Message("assistant", generation.text))
+        self.messages.append(Message("assistant", clean_text(generation.text)))
         if calls:
             self.messages.append(Message("user", results_of(calls, answers)))
 
@@ -153,10 +154,12 @@ class Native:
 
     def heard(self, generation: Generation, calls: Sequence[str], answers: Sequence[str]) -> None:
         # Calls that were not played have no answers, and APIs refuse such a history.
-        made = generation.calls if calls else ()
-        self.messages.append(Message("assistant", generation.text, made))
-        pairs = zip(made, answers, strict=True)
-        self.messages.extend(Message("tool", answer, call_id=call.id) for call, answer in pairs)
+        made = tuple(map(clean_call, generation.calls)) if calls else ()
+        self.messages.append(Message("assistant", clean_text(generation.text), made))
+        self.messages.extend(
+            Message("tool", clean_text(answer), call_id=call.id)
+            for call, answer in zip(made, answers, strict=True)
+        )
 
 
 def take_turn(

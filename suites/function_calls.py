@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ..harness.records import ToolCall
+from ..harness.tables import clean_text
 from .bfcl_values import JAVA_TYPES, JAVASCRIPT_TYPES, java_value, javascript_value
 
 #: One call: the function's name and its arguments.
@@ -93,6 +94,11 @@ def native_calls(made: Sequence[ToolCall]) -> list[Call] | None:
             return None
         calls.append({call.name: arguments})
     return calls
+
+
+def clean_call(made: ToolCall) -> ToolCall:
+    """A call as a later turn can show it: texts that models can be asked, and no lone surrogates."""
+    return ToolCall(clean_text(made.name), clean_text(made.arguments), clean_text(made.id))
 
 
 def check_calls(

@@ -20,6 +20,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from ...harness.errors import UsageError
@@ -34,6 +35,7 @@ from ...harness.records import (
 )
 from ...harness.tables import clean_text
 from ...harness.tasks import Card, Metric, task
+from ..function_calls import clean_call
 from .milestones import Trajectory, Uncovered
 from .scenarios import Scenario, expressions, name_of, read_scenario
 from .similarity import Row
@@ -184,12 +186,10 @@ class ToolSandbox:
 def _answered(phone: Phone, calls: Sequence[ToolCall]) -> list[Message]:
     """The agent's turn with its calls, and what each answered."""
     made, seen = [], []
-    for number, call in enumerate(calls):
-        id = clean_text(call.id) or f"call_{len(phone.trajectory.messages)}_{number}"
-        own = ToolCall(clean_text(call.name), clean_text(call.arguments), id)
-        answer = clean_text(phone.call(own))
-        made.append(own)
-        seen.append(Message("tool", answer, call_id=id))
+    for number, call in enumerate(map(clean_call, calls)):
+        id = call.id or f"call_{len(phone.trajectory.messages)}_{number}"
+        made.append(replace(call, id=id))
+        seen.append(Message("tool", clean_text(phone.call(call)), call_id=id))
     return [Message("assistant", "", tuple(made)), *seen]
 
 

@@ -334,6 +334,17 @@ def test_a_bad_call_is_answered_or_ends_the_turn_and_never_crashes(
         assert score.value == 0.0
 
 
+def test_what_no_model_can_be_asked_is_not_told_back(conversations: Task) -> None:
+    odd = ToolCall("\ud800", '{"x": "\ud800"}', "\ud800"), ToolCall("cd", '{"folder": "\\ud800"}')
+    for name in ("bfcl-multi-turn", "bfcl-multi-turn-native"):
+        conversation = tasks.get(name).converse(conversations.items[0])
+        next(conversation)
+        request = conversation.send(Generation("[cd(folder='\\ud800')] \ud800", calls=odd))
+        shown = [message.as_dict() for message in request.prompt]  # type: ignore[union-attr]
+        json.dumps(shown, ensure_ascii=False).encode()
+        conversation.close()
+
+
 def test_simulators_that_fail_by_themselves_are_the_instruments_fault(
     simulators: Simulators,
 ) -> None:
