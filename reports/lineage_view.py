@@ -283,7 +283,8 @@ def _of_gate(attempt: Attempt, name: str) -> Cell | None:
     claim, verdict = attempt.claim(name), attempt.verdict
     if claim:
         c = claim.comparison
-        return _cell(c.delta, c.low, c.high, claim.badge, c.n, target=name == attempt.target)
+        aimed = attempt.target in (name, claim.domain)
+        return _cell(c.delta, c.low, c.high, claim.badge, c.n, target=aimed)
     pooled = verdict.pooled if verdict and name == POOL else None
     return _cell(pooled.delta, pooled.low, pooled.high, pooled.badge, 0) if pooled else None
 
