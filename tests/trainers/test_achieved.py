@@ -119,6 +119,7 @@ def test_the_lineage_holds_counts_speed_and_memory_of_both_sides(pocket_base, tm
     assert found["after"]["matrices"][MATRIX]["sparsity"] == 0
     assert found["speed"]["prefill"]["before"] > 0 < found["speed"]["decode"]["ratio"]
     assert isinstance(found["speed"]["noisy"], bool)
+    assert found["speed"]["settings"]["clock"] == "computing"
     assert found["peak_memory_bytes"] > 4 * 320064
     assert open_checkpoint(made.path).digest == pocket_base.digest
 
