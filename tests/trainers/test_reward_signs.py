@@ -1,4 +1,7 @@
-"""A gamed reward, runaway length and copied answers are named; ordinary progress is not."""
+"""A gamed reward, runaway length and copied answers are named; ordinary progress is not.
+
+curves/ holds the metrics of real runs, recorded by tests/study/test_reward_hacking.py.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,20 @@ def test_answers_that_run_away_and_copies_are_named() -> None:
     assert signs(rising(**{"completions/mean_length": 30.0})) == {}
     assert set(signs(rising(duplicates=0.95))) == {"duplicates"}
     assert signs([line(i, duplicates=0.9) for i in range(9)]) == {}, "as at the start"
+
+
+@pytest.mark.parametrize(
+    ("paid", "named"),
+    [
+        ("longest", {"watched", "length"}),
+        ("shortest", {"watched", "duplicates"}),
+        ("task", set()),
+    ],
+)
+def test_real_runs_show_the_signs_of_what_was_paid(paid: str, named: set[str]) -> None:
+    file = Path(__file__).parent / "curves" / f"{paid}.jsonl"
+    lines = [json.loads(x) for x in file.read_text(encoding="utf-8").splitlines()]
+    assert set(signs(lines)) == named
 
 
 def test_each_sign_warns_once(tmp_path: Path) -> None:
