@@ -78,7 +78,7 @@ class Row:
     fixed: int
     broken: int
     percent: Mapping[str, float]
-    """Right answers by domain, 1,000 distinct test items each (knowledge has fewer)."""
+    """Right answers by domain, 1,000 distinct test items each."""
     outcome: str
     red: frozenset[str]
     """Domains with a loss that the gate proved, and `mean` where it is that."""
