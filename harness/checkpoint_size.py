@@ -20,7 +20,8 @@ def size_of(checkpoint: Checkpoint) -> dict[str, int | None]:
     Raises:
         CheckpointError: a weight file is truncated.
     """
-    if not checkpoint.path.is_dir():  # answered by a backend that was given, the weights are elsewhere
+    if not checkpoint.path.is_dir():
+        # Answered by a backend that was given; the weights are elsewhere.
         return {"bytes": None, "parameters": None}
     headers = shards(checkpoint.path)
     numbers = [math.prod(t.shape) for header in headers.values() for t in header.tensors.values()]
