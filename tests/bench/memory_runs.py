@@ -24,10 +24,12 @@ class MemoryRun:
     label: str
     manifest: dict[str, Any]
     table: pd.DataFrame
+    folder: Path | None = None
+    """Where something may lie beside it; nothing of the Run itself does."""
 
     @property
     def path(self) -> Path:
-        return Path("runs") / self.label
+        return self.folder or Path("runs") / self.label
 
     @property
     def status(self) -> str:

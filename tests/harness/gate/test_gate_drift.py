@@ -27,29 +27,12 @@ LOOP = "and so it goes " * 12
 N = 400
 
 
-@dataclass(frozen=True)
-class TalkingRun:
+@dataclass(frozen=True, kw_only=True)
+class TalkingRun(MemoryRun):
     """A Run in memory with answers, in a folder of its own."""
 
-    run: MemoryRun
-    path: Path
     texts: tuple[str, ...]
     stops: tuple[str, ...]
-
-    @property
-    def label(self) -> str:
-        return self.run.label
-
-    @property
-    def status(self) -> str:
-        return self.run.status
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        return self.run.manifest
-
-    def scores(self) -> pd.DataFrame:
-        return self.run.scores()
 
     def generations(self) -> pd.DataFrame:
         return pd.DataFrame(
@@ -80,7 +63,8 @@ def talking(tmp_path: Path) -> Talking:
         scores = [1.0] * (300 - lost) + [0.0] * (100 + lost)
         path = tmp_path / label
         path.mkdir(exist_ok=True)
-        return TalkingRun(make_run(label, math=scores), path, texts, ("stop",) * N)
+        known = {**vars(make_run(label, math=scores)), "folder": path}
+        return TalkingRun(**known, texts=texts, stops=("stop",) * N)
 
     return make
 
@@ -160,7 +144,7 @@ def test_runs_without_answers_have_no_drift_and_say_so_in_a_line(
 
 def test_losing_the_answers_cannot_turn_a_red_gate_green(old: TalkingRun, talking: Talking) -> None:
     new = looping(talking("new", seed=2), 20)
-    verdict = gate_runs(old, new.run, Policy())
+    verdict = gate_runs(old, MemoryRun(new.label, new.manifest, new.table), Policy())
     assert verdict.exit_code == 3
     assert "drift/loop" in verdict.sentence and "holds no answers" in verdict.sentence
 
@@ -194,7 +178,7 @@ def test_the_measured_discordance_is_planned_with_and_the_policys_comes_first(
 def test_far_more_change_than_was_planned_with_is_said(old: TalkingRun, talking: Talking) -> None:
     new = talking("new", seed=2)
     scores = [0.0] * 40 + [1.0] * 300 + [0.0] * 60  # as many gained as lost
-    churning = replace(new, run=make_run("new", math=scores))
+    churning = replace(new, table=make_run("new", math=scores).table)
     verdict = gate_runs(old, churning, Policy())
     assert any(
         "20.0% of the items changed, more than the 3.0% planned" in w for w in verdict.warnings

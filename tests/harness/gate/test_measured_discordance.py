@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from memory_runs import MemoryRun, make_run
@@ -20,43 +19,28 @@ SAFETY = {"unsafe": [0.0] * 190 + [1.0] * 10, "overrefusal": [0.0] * 230 + [1.0]
 
 
 @dataclass(frozen=True)
-class Placed:
+class Placed(MemoryRun):
     """A Run in memory with a folder, and answers that nobody kept."""
 
-    run: MemoryRun
-    path: Path
-
-    @property
-    def label(self) -> str:
-        return self.run.label
-
-    @property
-    def status(self) -> str:
-        return self.run.status
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        return self.run.manifest
-
-    def scores(self) -> pd.DataFrame:
-        return self.run.scores()
-
     def generations(self) -> pd.DataFrame:
-        columns = [*COLUMNS, "completion_tokens", "prompt"]
-        return pd.DataFrame(columns=columns, dtype=object)
+        return pd.DataFrame(columns=[*COLUMNS, "completion_tokens", "prompt"], dtype=object)
+
+
+def placed(label: str, folder: Path, safety: dict[str, list[float]]) -> Placed:
+    return Placed(**{**vars(make_run(label, safety=safety)), "folder": folder})
 
 
 def test_two_hundred_unsafe_items_are_too_few_until_their_noise_is_measured(
     tmp_path: Path,
 ) -> None:
-    old, new = (Placed(make_run(x, safety=SAFETY), tmp_path) for x in ("old", "new"))
+    old, new = (placed(label, tmp_path, SAFETY) for label in ("old", "new"))
     before = plan(old, Policy(), ["safety"])
     reasons = [reason for claim in before.claims if (reason := unmet(claim))]
     assert len(reasons) == 1 and "waterbed noise RUN" in reasons[0]
     assert gate_runs(old, new, Policy()).exit_code == 3
 
     hundred = {"unsafe": SAFETY["unsafe"][:50], "overrefusal": SAFETY["overrefusal"][:50]}
-    keep_noise(old, Placed(make_run("again", safety=hundred), tmp_path), ["safety"], kind="greedy")
+    keep_noise(old, placed("again", tmp_path, hundred), ["safety"], kind="greedy")
     after = plan(old, Policy(), ["safety"])
     assert [claim.discordance_from for claim in after.claims] == ["A/A", "A/A"]
     assert all(unmet(claim) is None for claim in after.claims)
