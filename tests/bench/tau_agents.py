@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from waterbed import FakeBackend, Generation, evaluate
@@ -62,13 +63,18 @@ def first_words(sample: Sample) -> str:
     return f"{sample.input['instruction']} ({sample.id})"
 
 
-if __name__ == "__main__":
-    checkpoint, out, *rest = sys.argv[1:]
+def evaluated(checkpoint: str | Path, out: str | Path, pause_s: float = 0.0) -> None:
+    """Let both hold every conversation of the airline, or go on where a Run was left."""
     chosen = list(resolve(["tau-bench/airline"]))
     evaluate(
         checkpoint,
         ["tau-bench/airline"],
         out,
-        backend=agent(chosen, float(rest[0]) if rest else 0.0),
+        backend=agent(chosen, pause_s),
         judges={"user": customer(chosen)},
     )
+
+
+if __name__ == "__main__":
+    model, folder, *rest = sys.argv[1:]
+    evaluated(model, folder, float(rest[0]) if rest else 0.0)

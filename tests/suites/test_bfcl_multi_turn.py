@@ -422,7 +422,7 @@ def test_a_run_that_was_killed_in_mid_conversation_ends_in_the_same_bytes(
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert Run.open(cut).status == "partial"
-    subprocess.run(command, check=True)
+    evaluate(pocket_base.path, [name], cut, backend=agents.Agent(name), limit=limit)
     assert Run.open(cut).status == "complete"
     for file in ("scores.parquet", "results.json"):
         assert (cut / file).read_bytes() == (whole.path / file).read_bytes(), file

@@ -202,7 +202,7 @@ def test_a_run_killed_in_mid_conversation_ends_in_the_same_bytes(
         script = Path(tau_agents.__file__)
         return [sys.executable, str(script), str(pocket_base.path), str(tmp_path / out), "0.003"]
 
-    subprocess.run(command("whole"), check=True, capture_output=True)
+    tau_agents.evaluated(pocket_base.path, tmp_path / "whole")
     whole = (tmp_path / "whole" / "answers.jsonl").read_bytes()
     for share in (0.3, 0.7):
         process = subprocess.Popen(command("cut"), stderr=subprocess.DEVNULL)
@@ -215,7 +215,7 @@ def test_a_run_killed_in_mid_conversation_ends_in_the_same_bytes(
         assert Run.open(tmp_path / "cut").status == "partial"
     begun = [json.loads(line) for line in journal.read_bytes().split(b"\n")[:-1]]
     assert max(row["ordinal"] for row in begun) > 2, "killed before any conversation had turns"
-    subprocess.run(command("cut"), check=True, capture_output=True)
+    tau_agents.evaluated(pocket_base.path, tmp_path / "cut")
     for name in ("scores.parquet", "results.json"):
         ends = [(tmp_path / run / name).read_bytes() for run in ("whole", "cut")]
         assert ends[0] == ends[1], name
