@@ -23,9 +23,7 @@ from waterbed.harness.recipe import Recipe, Remedy, StageStep
 from waterbed.harness.records import DOMAINS
 
 ARMS: tuple[Remedy, ...] = ("replay", "interpolate")
-ROWS = 1500
-#: Items of each domain that decide in a loop.
-LIMIT = 500
+ROWS = 2000
 Record = Mapping[str, Any]
 
 
@@ -56,11 +54,11 @@ class Repair:
             on_red="repair",
             repair=(self.arm,),
         )
-        return Recipe(stages=(step,), suites=("pocket",), base=str(base), limit=LIMIT)
+        return Recipe(stages=(step,), suites=("pocket",), base=str(base))
 
 
-#: Knowledge and safety are left out: a loop takes minutes.
-REPAIRED = ("math", "tools", "code", "instruction", "chat")
+#: Domains that gain by so few rows; maths needs three times as many, and knowledge has nothing to gain.
+REPAIRED = ("instruction", "code", "tools", "chat", "safety")
 REPAIRS: Mapping[str, Repair] = {
     repair.name: repair for repair in (Repair(d, arm) for d in REPAIRED for arm in ARMS)
 }
@@ -142,8 +140,8 @@ def section(found: Sequence[Record]) -> str:
     red = [r for r in found if r["tries"][0] == "first: red"]
     intro = (
         f"A loop trains {ROWS:,} rows of one domain (its target); where that is red it may only replay, or "
-        f"only interpolate ({LIMIT} items of each domain decide). Gains and losses are points on unseen "
-        "items; holds: no other domain is shown to have lost a margin there."
+        "only interpolate. Gains and losses are points on unseen items; holds: no other domain is shown to "
+        "have lost a margin there."
     )
     lines = ["## Repairs", "", intro, ""]
     for arm in ARMS:

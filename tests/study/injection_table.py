@@ -173,6 +173,7 @@ def _head(figures: Figures, made: str) -> str:
 
 def _summary(figures: Figures) -> str:
     reds, named = figures.reds, list(figures.named())
+    grave = [j for j in reds if j.margins >= 2]
     unshown = Share(sum(name not in j.lost for j, name in named), len(named))
     rows = [
         ("damage of two margins or more: red", share(figures.grave, lambda j: j.red)),
@@ -182,6 +183,7 @@ def _summary(figures: Figures) -> str:
         ("harmless: let through (exit code 0)", share(figures.harmless, lambda j: not j.stopped)),
         ("harmless and other tensors than the base's: let through", share(figures.altered, lambda j: not j.stopped)),
         ("red: the domain that truly lost most is among the named", share(reds, lambda j: j.worst in j.gate["named"])),
+        ("the same, damage of two margins or more", share(grave, lambda j: j.worst in j.gate["named"])),
         ("red: it is the largest of the named", share(reds, lambda j: _first(j) == j.worst)),
 ("claims named in which unseen items show no loss", unshown),
         ("claims named in which unseen items exclude a loss of the margin", Share(len(figures.wrongly_named()), len(named))),
@@ -231,7 +233,7 @@ def _families(figures: Figures) -> str:
     for family, meant in families:
         own = [j for j in figures.everything if j.record["family"] == family]
         cells = [_band([j for j in own if holds(j)]) for holds in _BANDS.values()]
-        items = median(j.record["gate"]["items"] for j in own)
+        items = median(j.gate["items"] for j in own)
         lines.append(f"| {family} | {meant} | {' | '.join(cells)} | {items:,.0f} |")
     return "\n".join(lines)
 
@@ -248,7 +250,7 @@ def _doses(figures: Figures) -> str:
     lines = [
         "## Every checkpoint",
         "",
-        "Truly lost: the worst claims on unseen items, points; in brackets the worst one in margins.",
+        "Truly lost: the worst claims that unseen items show, points; in brackets the worst in margins.",
         "",
         "| family | dose | base | truly lost | gate | named | items | CPU-s |",
         "|---|---|---|---|---|---|---|---|",
@@ -259,7 +261,7 @@ def _doses(figures: Figures) -> str:
         if record["warned"]:
             said += f"; told to warn: {record['warned']['outcome']}"
         cells = [record["family"], record["dose"], str(record["base"]), _lost(judged), said]
-        cells += [", ".join(judged.gate["named"]) or _unnamed(judged), f"{gate['items']:,}"]
+        cells += [", ".join(judged.gate["named"]) or _unnamed(judged), f"{judged.gate['items']:,}"]
         lines.append(f"| {' | '.join(cells)} | {gate['cpu_s']:.0f} |")
     return "\n".join(lines)
 

@@ -108,7 +108,8 @@ def test_a_named_domain_is_one_that_lost(figures: Figures) -> None:
     assert len(wrong) <= LEVEL * len(list(figures.named())), [
         (j.record["name"], c) for j, c in wrong
     ]
-    assert share(figures.reds, lambda judged: judged.worst in judged.gate["named"]).value >= 0.9
+    grave = [judged for judged in figures.reds if judged.margins >= 2]
+    assert share(grave, lambda judged: judged.worst in judged.gate["named"]).value >= 0.9
 
 
 def test_what_a_loop_accepts_holds_on_items_it_never_read(study: Study) -> None:
