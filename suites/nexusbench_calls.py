@@ -98,21 +98,28 @@ def written_call(text: str, signatures: Signatures) -> Bound:
     Raises:
         NoCall: a part of the text is no call of the functions.
     """
+    _check_length(text)
     done: list[Bound] = []
-    for part in text[: LONGEST + 1].split(";"):
+    for part in text.split(";"):
         if part.strip():
             _evaluated(expression(part), signatures, done)
-    if not done or len(text) > LONGEST:
-        raise NoCall("no call, or a text too long to be one")
+    if not done:
+        raise NoCall("no call")
     return done[0]
+
+
+def _check_length(text: str) -> None:
+    if len(text) > LONGEST:
+        raise NoCall(f"{len(text)} characters, at most {LONGEST} are read")
 
 
 def expression(text: str) -> ast.expr:
     """A text as one Python expression.
 
     Raises:
-        NoCall: it is none.
+        NoCall: it is none, or too long.
     """
+    _check_length(text)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a stray backslash in a model's text is no news

@@ -259,6 +259,8 @@ def test_a_row_of_another_form_is_named(
 def test_hostile_answers_are_read_in_bounded_time(cve: tuple[Task, Sample], text: str) -> None:
     began = time.process_time()
     assert score(*cve, text).value == 0.0
+    other = Sample("i", {}, {"benchmark": "TMIHallucination", "leave_out": ["x"]})
+    assert score(cve[0], other, text * 10).value == 0.0
     assert time.process_time() - began < 3
 
 
