@@ -269,48 +269,47 @@ class _Loop:
         self, name: str, checkpoint: Checkpoint, step: StageStep, start: Node | None, case: Case
     ) -> dict[str, Any]:
         """Gate an attempt, and confirm one that was chosen after another failed."""
-        began = time.monotonic()
         if start is None or self.anchor is None:
-            run = self.bench.whole(checkpoint, name)
-            sentence = (
-                "The first checkpoint of the loop is its anchor; there is nothing to lose yet."
-            )
-            judged = Judged(
-                attempt=name,
-                outcome="green",
-                exit_code=0,
-                headline="ANCHOR",
-                sentence=sentence,
-                checkpoint=str(checkpoint.path),
-                run=str(run.path),
-            )
-            return {"verdict": judged.as_dict(), "seconds": _since(began), "cost": cost_of(run)}
-        number, reserve = len(case.judged) + 1, has_reserve(self.recipe)
-        rules = levels(self.recipe.rules(step), number, step.tries, reserve=reserve)
-        judged = self.bench.judge(name, checkpoint, start, self.anchor, step, rules)
+            return self._take_as_anchor(name, checkpoint)
+        began, number, anchor = time.monotonic(), len(case.judged) + 1, self.anchor
+        rules = self.recipe.rules(step)
+        shared = levels(rules, number, step.tries, reserve=has_reserve(self.recipe))
+        judged = self.bench.judge(name, checkpoint, start, anchor, step, shared)
         confirmed = None
         if number > 1 and judged.outcome == "green":
             before = self._confirmations(step)
             confirmed = self.bench.confirm(name, checkpoint, start, step, rules, before=before)
         runs = [Run.open(j.run) for j in (judged, confirmed) if j and j.run]
         cost = {key: sum(cost_of(run)[key] for run in runs) for key in cost_of(runs[0])}
-        found: dict[str, Any] = {
-            "verdict": judged.as_dict(),
-            "seconds": _since(began),
-            "cost": cost,
-        }
-        if confirmed:
-            found["confirmation"] = confirmed.as_dict()
-            if confirmed.outcome == "red":
-                found["verdict"] = replace(
-                    judged,
-                    outcome="red",
-                    exit_code=1,
-                    headline=confirmed.headline,
-                    lost=confirmed.lost,
-                    sentence=f"On the reserve: {confirmed.sentence}",
-                ).as_dict()
-        return found
+        if confirmed and confirmed.outcome == "red":
+            judged = replace(
+                judged,
+                outcome="red",
+                exit_code=1,
+                headline=confirmed.headline,
+                lost=confirmed.lost,
+                sentence=f"On the reserve: {confirmed.sentence}",
+            )
+        elif confirmed and confirmed.outcome != "green":
+            unconfirmed = levels(rules, number, step.tries, reserve=False)
+            judged = self.bench.judge_again(judged, checkpoint, start, anchor, step, unconfirmed)
+        found = {"verdict": judged.as_dict(), "seconds": _since(began), "cost": cost}
+        return {**found, **({"confirmation": confirmed.as_dict()} if confirmed else {})}
+
+    def _take_as_anchor(self, name: str, checkpoint: Checkpoint) -> dict[str, Any]:
+        """The first checkpoint of a loop without a base."""
+        began = time.monotonic()
+        run = self.bench.whole(checkpoint, name)
+        judged = Judged(
+            attempt=name,
+            outcome="green",
+            exit_code=0,
+            headline="ANCHOR",
+            sentence="The first checkpoint of the loop is its anchor; there is nothing to lose yet.",
+            checkpoint=str(checkpoint.path),
+            run=str(run.path),
+        )
+        return {"verdict": judged.as_dict(), "seconds": _since(began), "cost": cost_of(run)}
 
     def _confirmations(self, step: StageStep) -> int:
         """How often attempts at this stage have read the reserve."""

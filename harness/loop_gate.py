@@ -117,6 +117,36 @@ class Bench:
             rules=held.rules,
         )
 
+    def judge_again(
+        self,
+        judged: Judged,
+        checkpoint: Checkpoint,
+        previous: Node,
+        anchor: Node,
+        step: StageStep,
+        rules: Policy,
+    ) -> Judged:
+        """Decide once more on all answers that are there, at another level.
+
+        For a try that the reserve could not confirm: it is one of several, as if there were no reserve.
+        """
+        from .gate import gate_runs
+
+        run = Run.open(self.out / "runs" / judged.attempt)
+        kept = None if anchor.attempt == previous.attempt else anchor.run
+        rules = rules.model_copy(update={"alpha_fail": judged.alpha_fail})
+        verdict = gate_runs(previous.run, run, rules, step.target, self.recipe.suites, anchor=kept)
+        return _judged(
+            judged.attempt,
+            verdict,
+            checkpoint=str(checkpoint.path),
+            run=str(run.path),
+            verdict=str(self._save(verdict, previous.run, run, judged.attempt)),
+            items=items_of(run),
+            anchored=kept is not None,
+            rules=rules,
+        )
+
     def confirm(
         self,
         attempt: str,

@@ -98,6 +98,19 @@ def test_a_second_try_is_confirmed_on_items_that_no_decision_has_read(
     assert {d.id: d.comparison.n for d in verdict.domain_list} == {"knowledge": 910}
 
 
+def test_a_reserve_that_is_too_small_confirms_nothing_and_the_level_is_shared_after_all(
+    recipe, noisy, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    step = noisy("one", RUINOUS, on_red="retry", retry=[{"lr": HARMLESS}], tries=4)
+    done = loop(recipe([step], reserve="rest", limit=980), out)
+    assert done.exit_code == 0
+    decided = events(out, "decided")["one.2"]
+    assert decided["evidence"]["confirmation"]["outcome"] == "inconclusive"
+    assert decided["label"] == "accepted (selection not confirmed)"
+    assert decided["evidence"]["alpha_pass"] == 0.0125
+
+
 def test_a_try_that_fails_on_the_reserve_is_red(recipe, noisy, tmp_path: Path) -> None:
     """Maths does not notice this noise; knowledge, which is the reserve, does."""
     out = tmp_path / "out"
