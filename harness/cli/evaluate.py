@@ -30,7 +30,7 @@ Suites = Annotated[
     list[str] | None,
     typer.Option("--suites", "-s", help="Suites, groups or file.py, comma-separated."),
 ]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the Run.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for what this writes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Discard what is in --out and begin anew.")]
 Limit = Annotated[int | None, typer.Option(help="Only so many items of each task, in hash order.")]
