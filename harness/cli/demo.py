@@ -1,31 +1,40 @@
 """`waterbed demo`: the closed loop on the embedded tiny model, on a CPU, without network.
 
-Pre-trains a base, fine-tunes it on maths alone and gates it (red: the waterbed), fine-tunes it again
-with replay of what it knew and gates that, and leaves a page for each. A toy model in a toy world;
-every effect in it is real. The recipes lie in suites/pocket/base.py.
+Writes a recipe (demo_recipe.py) into its folder, hands it to the loop (harness/loop.py) and says in a
+line each what the gates said. A toy model in a toy world; every effect in it is real, and whatever the
+gates decide is told. Killed or stopped, the same command goes on. Not here: training, gates, repairs.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import UsageError
+from ..errors import Interrupted, UsageError
+from .demo_recipe import POLICY, POLICY_FILE, RECIPE_FILE, STORY, recipe
 from .gate import write_outputs
+from .init import write_new
+from .loop import write_lineage
 from .output import progress, say
 
 if TYPE_CHECKING:
-    from ..checkpoints import Checkpoint
-    from ..run import Run
-    from ..verdict import Verdict
+    from ..lineage import Attempt, Lineage
+    from ..loop_records import LoopResult
 
-Recipe = tuple[str, Mapping[str, Any]]
+#: What a preference loss says of itself in its metrics file.
+_PAIRS_RIGHT = "rewards/accuracies"
+#: What its stages need beside the package itself: module -> extra.
+_EXTRAS = {"trl": "train", "llmcompressor": "compress"}
+#: Takes the marks of nested settings away.
+_BARE = str.maketrans("", "", "{}'")
 
 
 def demo(
@@ -33,102 +42,180 @@ def demo(
         "waterbed-out/demo"
     ),
     seed: Annotated[int, typer.Option(help="Seed of every stage.")] = 0,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Do everything again.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only the first stage and its repair.")
+    ] = False,
 ) -> None:
-    """Run the closed loop on the embedded tiny model: a red gate, then one that is not."""
-    from ...suites.pocket import base as pocket
+    """Run the closed loop on the embedded tiny model: stages, red gates, repairs, the lineage page."""
+    from ...suites.pocket.base import base_checkpoint
+    from ..lineage import read_lineage
 
-    began = time.monotonic()
-    room = Workroom(out, seed, fresh)
+    _require_extras(quick=quick)
+    began, folder = time.monotonic(), out.resolve()
     say(
-        "A toy model in a toy world: 0.3 million parameters, seven generated domains, one CPU thread."
+        "Toy model in a toy world: 0.3 million parameters, seven generated domains, one CPU thread."
     )
-    with _step("pre-train the base (once; kept in the cache)") as update:
-        base = pocket.base_checkpoint(_as_stage_progress(update), seed=seed)
-    before = room.evaluate(base, "base")
-    alone = room.train(base, "maths-alone", pocket.MATH_ALONE)
-    first = room.gate(before, room.evaluate(alone, "maths-alone"), "1-maths-alone")
-    mixed = room.train(base, "maths-with-replay", pocket.MATH_WITH_REPLAY)
-    second = room.gate(before, room.evaluate(mixed, "maths-with-replay"), "2-maths-with-replay")
-    _tell(first, second, time.monotonic() - began)
-    for name in ("1-maths-alone", "2-maths-with-replay"):
-        typer.echo(f"open {(out / name / 'gate.html').resolve()}")
+    with progress("pre-train the base") as update:
+        base = base_checkpoint(lambda _, done, total: update(done, total), seed=seed)
+    say(f"base: pre-trained once and kept ({_since(began)}).")
+    file = _written(folder, recipe(base.path, folder, seed=seed, quick=quick))
+    done = _looped(file, folder)
+    say(f"{done.sentence} {_since(began)} in all.")
+    found = read_lineage(folder)
+    say(f"Toy model, percent right: {_figures(found)}.")
+    _point_to_pages(folder, found)
+    raise typer.Exit(done.exit_code)
 
 
-@dataclass(frozen=True, slots=True)
-class Workroom:
-    """The demo's folder: checkpoints, Runs and gates; what is there already is used again."""
+def _require_extras(*, quick: bool) -> None:
+    """Say before anything is trained what the last stage would miss.
 
-    out: Path
-    seed: int
-    fresh: bool
+    Raises:
+        UsageError: a package is not here.
+    """
+    wanted = ["trl"] if quick else list(_EXTRAS)
+    absent = [name for name in wanted if find_spec(name) is None]
+    if absent:
+        extras = ",".join(_EXTRAS[name] for name in wanted)
+        more = "" if quick else ", or pass --quick, which compresses nothing"
+        raise UsageError(
+            f"The demo needs {' and '.join(absent)}; pip install 'waterbed[{extras}]'{more}."
+        )
 
-    def train(self, base: Checkpoint, name: str, recipe: Recipe) -> Checkpoint:
-        """One stage from the base, into `<out>/<name>`."""
-        import shutil
 
-        from ..checkpoints import open_checkpoint
-        from ..stage import StageContext, stages
+def _written(folder: Path, text: str) -> Path:
+    """The recipe's file; what lies there already must be the same.
 
-        folder = self.out / "checkpoints" / name
-        stage, settings = recipe
-        if folder.is_dir():
-            found = open_checkpoint(folder)
-            if found.parent == base.digest and not self.fresh:
-                return found
-            if found.stage != stage:
-                raise UsageError(f"'{folder}' is not the demo's; choose another --out.")
-            shutil.rmtree(folder)
-        with _step(f"{stage}: {name}") as update:
-            context = StageContext(folder, seed=self.seed, progress=_as_stage_progress(update))
-            return stages.get(stage).run(base, context, **settings)
-
-    def evaluate(self, checkpoint: Checkpoint, name: str) -> Run:
-        """The pocket suites on one checkpoint."""
-        from ..api import evaluate
-
-        with _step(f"evaluate {name}") as update:
-            return evaluate(
-                checkpoint,
-                ["pocket"],
-                self.out / "runs" / name,
-                options={"device": "cpu", "threads": 1},
-                label=name,
-                fresh=self.fresh,
-                progress=update,
+    Raises:
+        UsageError: it is another one, or cannot be written.
+    """
+    write_new(folder, {RECIPE_FILE: text, POLICY_FILE: POLICY})
+    for name, wanted in ((RECIPE_FILE, text), (POLICY_FILE, POLICY)):
+        if (folder / name).read_text(encoding="utf-8") != wanted:
+            raise UsageError(
+                f"'{folder / name}' is not what this demo would write; run it with `waterbed loop`, or choose "
+                "another --out."
             )
-
-    def gate(self, baseline: Run, candidate: Run, name: str) -> Verdict:
-        """The default policy with maths as the target; writes the page."""
-        from ..gate import gate_runs
-        from ..policy import Policy
-
-        verdict = gate_runs(baseline, candidate, Policy.load("harm"), target="math")
-        write_outputs(verdict, baseline, candidate, self.out / name)
-        say(f"gate {candidate.label}: {verdict.headline}: {verdict.sentence}")
-        return verdict
+    return folder / RECIPE_FILE
 
 
-@contextmanager
-def _step(what: str) -> Iterator[Callable[[int, int], None]]:
-    began = time.monotonic()
-    say(f"{what} ...")
-    with progress(what) as update:
-        yield update
-    say(f"{what}: {time.monotonic() - began:.0f} s")
+def _looped(file: Path, folder: Path) -> LoopResult:
+    """Begin the loop, or go on with it."""
+    from ..loop import loop
+
+    teller = Teller(folder)
+    try:
+        return loop(
+            file,
+            folder,
+            resume=True,
+            watching=teller.watching,
+            show=write_outputs,
+            told=teller.told,
+        )
+    except Interrupted as error:
+        raise Interrupted(
+            "Stopped; all that was done is kept, and the same command goes on."
+        ) from error
 
 
-def _as_stage_progress(update: Callable[[int, int], None]) -> Callable[[str, int, int], None]:
-    return lambda _, done, total: update(done, total)
+@dataclass(slots=True)
+class Teller:
+    """Says what happens in a loop, each thing once, and keeps its page up to date."""
+
+    folder: Path
+    said: set[str] = field(default_factory=set)
+
+    @contextmanager
+    def watching(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """Progress; the first of a stage begins with what the stage is."""
+        step = what.rpartition(" ")[2].partition(".")[0]
+        if step in STORY:
+            self._once(step, f"{step}: {STORY[step]}")
+        with progress(what) as update:
+            yield update
+
+    def told(self, folder: Path) -> None:
+        """A line for each attempt that was decided since."""
+        from ..lineage import read_lineage
+
+        for attempt in read_lineage(folder).attempts:
+            if attempt.label:
+                self._once(attempt.name, _line(attempt))
+        write_lineage(folder)
+
+    def _once(self, key: str, text: str) -> None:
+        if key not in self.said:
+            self.said.add(key)
+            say(text)
 
 
-def _tell(first: Verdict, second: Verdict, seconds: float) -> None:
-    """What happened, read off the two verdicts."""
-    say("")
-    say(f"Toy model, {seconds:.0f} s in all.")
-    for verdict in (first, second):
-        gain = verdict.domains["math"].delta
-        lost = [d.id for d in verdict.domain_list if d.badge == "fail"]
-        where = f"lost {', '.join(lost)}" if lost else "no loss shown elsewhere"
-        shown = "-" if gain is None else f"{100 * gain:+.1f} points"
-        say(f"{verdict.candidate.label}: maths {shown}, {where}; exit code {verdict.exit_code}.")
+def _line(attempt: Attempt) -> str:
+    """What a gate said of one attempt, what it rests on, and what follows."""
+    judged = attempt.judged
+    assert judged is not None
+    parts = list(filter(None, [_changed(attempt), _own_metric(attempt), _gained(attempt)]))
+    lost = [f"{d} {_points(judged.deltas.get(d))}" for d in _claims_lost(attempt)]
+    parts.append(f"lost {', '.join(lost)}" if lost else "no loss shown")
+    parts.append(f"{attempt.seconds:.0f} s")
+    after = attempt.label or ""
+    follows = f"; by the recipe: {attempt.next}" if attempt.next else ""
+    return f"  {attempt.outcome:5} {attempt.name}: {'; '.join(parts)}. {after}{follows}."
+
+
+def _changed(attempt: Attempt) -> str:
+    """What a later try does otherwise; of a retry's settings the first, for the recipe has them all."""
+    if attempt.how == "first":
+        return ""
+    why = attempt.why
+    return why.translate(_BARE).split(",")[0] if attempt.how == "retry" else why
+
+
+def _claims_lost(attempt: Attempt) -> list[str]:
+    """Claims with a proven loss against the previous checkpoint; else the domains lost to the anchor."""
+    judged, verdict = attempt.judged, attempt.verdict
+    assert judged is not None
+    proven = [d.id for d in verdict.domain_list if d.badge == "fail"] if verdict else []
+    return proven or list(judged.lost)
+
+
+def _gained(attempt: Attempt) -> str:
+    claim = attempt.claim(attempt.target)
+    return f"{attempt.target} {_points(claim.delta)}" if claim else ""
+
+
+def _own_metric(attempt: Attempt) -> str:
+    """What the training said of itself, where it learned from pairs."""
+    path = attempt.file("metrics")
+    lines = path.read_text(encoding="utf-8").splitlines() if path else []
+    right = json.loads(lines[-1]).get(_PAIRS_RIGHT) if lines else None
+    return "" if right is None else f"its own metric: {right:.0%} of its pairs right"
+
+
+def _points(delta: float | None) -> str:
+    return "-" if delta is None else f"{100 * delta:+.1f}"
+
+
+def _since(began: float) -> str:
+    return f"{time.monotonic() - began:.0f} s"
+
+
+def _figures(found: Lineage) -> str:
+    """Anchor and accepted checkpoint by domain, on the items that decide."""
+    from ..lineage_matrix import lineage_matrix
+
+    whole = lineage_matrix(found)
+    if isinstance(whole, str):
+        return whole.rstrip(".")
+    first, last = found.trunk[0], found.trunk[-1]
+    ends = ((c.id, whole.means[first, c.id], whole.means[last, c.id]) for c in whole.claims)
+    return ", ".join(f"{name} {100 * old:.1f} to {100 * new:.1f}" for name, old, new in ends)
+
+
+def _point_to_pages(folder: Path, found: Lineage) -> None:
+    """The lineage page first, then the gates that were not green."""
+    typer.echo(f"open {folder / 'lineage.html'}")
+    for attempt in found.attempts:
+        page = attempt.file("gate")
+        if page and not attempt.accepted:
+            typer.echo(f"open {page}")

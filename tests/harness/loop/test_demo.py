@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,17 @@ def test_it_leaves_a_changed_recipe_alone(
     assert left.value.code == 2
     assert "run it with `waterbed loop`" in capsys.readouterr().err
     assert (tmp_path / RECIPE_FILE).read_text() == "stages: []\n"
+
+
+def test_it_says_before_any_training_what_is_not_installed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "llmcompressor", None)  # so Python marks what cannot be found
+    with pytest.raises(SystemExit) as left:
+        main(["demo", "--out", str(tmp_path)])
+    assert left.value.code == 2
+    assert "pip install 'waterbed[train,compress]', or pass --quick" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_it_tells_each_decision_in_one_line_and_once(
