@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,10 +14,12 @@ from waterbed.harness.tasks import resolve
 TASKS = ("pocket/math", "pocket/instruction", "pocket/tools", "pocket/chat")
 
 
-def first_requests(count: int, **settings: Any) -> list[tuple[Any, GenerationSettings]]:
-    """The first request of so many samples of each task in TASKS, with its settings."""
+def first_requests(
+    count: int, names: Sequence[str] = TASKS, **settings: Any
+) -> list[tuple[Any, GenerationSettings]]:
+    """The first request of so many samples of each task, with its settings."""
     found = []
-    for task in resolve(TASKS):
+    for task in resolve(names):
         decoded = task.decoded(**settings)
         for sample in task.items[:count]:
             conversation = task.converse(sample)

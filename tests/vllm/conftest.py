@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -25,7 +27,35 @@ from waterbed.harness.checkpoints import Checkpoint
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 CONTEXT = 512
-READY_S = 240
+#: A quiet machine takes 25 s, one that five others share took more than 240.
+READY_S = 600
+
+
+@dataclass(frozen=True)
+class Server:
+    """A `vllm serve` that may not be ready yet."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def check(self) -> None:
+        """Fail with its last words where it ended by itself."""
+        said = self.log.read_text(errors="replace")[-3000:]
+        assert self.process.poll() is None, f"the server ended by itself:\n{said}"
+
+    def ready(self) -> str:
+        """Its address, once it answers."""
+        end = time.monotonic() + READY_S
+        while True:
+            try:
+                httpx.get(f"{self.url}/models", trust_env=False).raise_for_status()
+            except httpx.HTTPError:
+                self.check()
+                assert time.monotonic() < end, f"no answer from {self.url} within {READY_S} s"
+                time.sleep(0.2)
+            else:
+                return self.url
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,7 +74,7 @@ def transformers_backend(pocket_base: Checkpoint) -> Iterator[TransformersBacken
 
 
 @pytest.fixture(scope="session")
-def vllm_backend(pocket_base: Checkpoint, server: str) -> Iterator[VLLMBackend]:
+def vllm_backend(pocket_base: Checkpoint, server: Server) -> Iterator[VLLMBackend]:
     """The engine of this process; the server is started first and loads meanwhile."""
     backend = VLLMBackend(pocket_base, dtype="float32", max_model_len=CONTEXT, cache_gib=0.5)
     yield backend
@@ -52,30 +82,41 @@ def vllm_backend(pocket_base: Checkpoint, server: str) -> Iterator[VLLMBackend]:
 
 
 @pytest.fixture(scope="session")
-def server(pocket_base: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a `vllm serve` of the pocket base that may not be ready yet."""
-    folder = tmp_path_factory.mktemp("serve")
+def server(pocket_base: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The pocket base, served."""
+    with _serving(pocket_base, "pocket", tmp_path_factory.mktemp("serve")) as found:
+        yield found
+
+
+@contextmanager
+def _serving(checkpoint: Checkpoint, name: str, folder: Path) -> Iterator[Server]:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     log = folder / "log"
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(pocket_base.path)]
-    command += ["--served-model-name", "pocket", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(checkpoint.path)]
+    command += ["--served-model-name", name, "--host", "127.0.0.1", "--port", str(port)]
     command += ["--dtype", "float32", "--enforce-eager", "--max-model-len", str(CONTEXT)]
     command += ["--generation-config", "vllm", "--disable-log-stats"]
+    command += ["--enable-auto-tool-choice", "--tool-call-parser", "bare_json"]
+    command += ["--tool-parser-plugin", str(HERE / "bare_json_calls.py")]
     path = os.pathsep.join(filter(None, [_named_vllm(folder), os.environ.get("PYTHONPATH")]))
     surrounding = {**os.environ, "PYTHONPATH": path, "VLLM_CPU_KVCACHE_SPACE": "1"}
     surrounding |= {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
     surrounding |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind"}  # others may use that core
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=surrounding)
+    found = Server(f"http://127.0.0.1:{port}/v1", process, log)
     try:
-        yield f"http://127.0.0.1:{port}/v1"
-        said = log.read_text(errors="replace")[-3000:]
-        assert process.poll() is None, f"the server ended by itself:\n{said}"
+        yield found
+        found.check()
     finally:
         process.terminate()
-        process.wait(timeout=60)
+        try:
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _named_vllm(folder: Path) -> str:
@@ -91,17 +132,18 @@ def _named_vllm(folder: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def address(server: str) -> str:
+def address(server: Server) -> str:
     """The server's address, once it answers."""
-    end = time.monotonic() + READY_S
-    while True:
-        try:
-            httpx.get(f"{server}/models", trust_env=False).raise_for_status()
-        except httpx.HTTPError:
-            assert time.monotonic() < end, f"no answer from {server} within {READY_S} s"
-            time.sleep(0.2)
-        else:
-            return server
+    return server.ready()
+
+
+@pytest.fixture(scope="session")
+def judge_address(
+    pocket_judge: Checkpoint, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A `vllm serve` of the pocket judge that answers."""
+    with _serving(pocket_judge, "judge", tmp_path_factory.mktemp("serve-judge")) as found:
+        yield found.ready()
 
 
 @pytest.fixture(scope="session")
