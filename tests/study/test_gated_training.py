@@ -132,10 +132,12 @@ def test_a_watcher_gates_the_same_training_and_its_stop_file_ends_it(
         baseline=baseline, policy=RULES, suites=SUITES, target="math", options=OPTIONS, limit=ITEMS
     )
     watcher = Watcher(folder=folder, keeper=keeper, stop_file=stop, newest=True)
+    began = time.monotonic()
     for _ in watch(watcher, every_s=0.5, until=lambda: not training.is_alive() or stop.exists()):
-        written = max(int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*"))
-        tell(max(RATES), f"outside, training at {written}")
+        continue
     training.join()
+    written = max(int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*"))
+    tell(f"last checkpoint at step {written}", f"{time.monotonic() - began:.0f} s in all")
     for name in sorted(watcher.verdicts(), key=lambda name: int(name.rpartition("-")[2])):
         step = name.rpartition("-")[2]
         tell(max(RATES), "outside", step, *cells(folder / f"gate-{name}"))

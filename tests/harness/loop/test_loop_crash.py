@@ -62,7 +62,7 @@ class Command:
     def killed_at(self, out: Path, bytes_: int, *arguments: object) -> bool:
         """SIGKILL as soon as the folder is that large; False where the loop ended before."""
         child = self.begin(*arguments)
-        while self.ended(within=0.002) is None:
+        while self.ended(within=0.01) is None:
             if size(out) >= bytes_:
                 os.kill(child, signal.SIGKILL)
                 return self.ended() == -signal.SIGKILL
@@ -77,6 +77,7 @@ def warm() -> Iterator[subprocess.Popen[str]]:
         line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         yield process
+        process.kill()  # it has nothing to say, and takes seconds to take itself apart
 
 
 @pytest.fixture
