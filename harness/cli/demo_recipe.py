@@ -85,13 +85,13 @@ _REST = """\
     repair: [heal]
     heal:
       data:
-        pocket/math@train: 2500
-        pocket/instruction@train: 1200
-        pocket/chat@train: 300
-        pocket/code-replay@train: 600
+        pocket/math@train: 7000
+        pocket/instruction@train: 1000
+        pocket/chat@train: 200
+        pocket/code-replay@train: 500
         pocket/tools-replay@train: 1200
-        pocket/safety-replay@train: 400
-        pocket/knowledge-replay@train: 2000
+        pocket/safety-replay@train: 200
+        pocket/knowledge-replay@train: 1400
     otherwise: rollback
   - name: int8          # last, for rounded weights cannot be trained any more
     stage: int8-dynamic
