@@ -130,7 +130,9 @@ def plan_policy(checkpoint: Checkpoint | None, config: Config, context: StageCon
     rows = len(material.prompts)
     epoch = rows * answers // config.batch_size * config.iterations * config.epochs
     steps = min(epoch, config.max_steps or epoch)
-    seconds = found.seconds / found.steps * steps if found.seconds is not None else None
+    seconds = None
+    if found.seconds is not None and found.steps:
+        seconds = found.seconds / found.steps * steps
     tokens = sum(map(len, material.prompts)) * answers
     return replace(found, steps=steps, seconds=seconds, tokens=tokens)
 
