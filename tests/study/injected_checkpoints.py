@@ -41,6 +41,8 @@ CALIBRATION: Mapping[str, Any] = {"data": {"pocket/pretrain@train": 128}, **UNTI
 #: Rates at which nothing much is learned.
 TINY: Mapping[str, float] = {"lr": 1e-5, "muon_lr": 3e-5}
 GENTLE: Mapping[str, float] = {"lr": 1e-4, "muon_lr": 3e-4}
+#: Rates that change answers in both directions, where the rows teach nothing new.
+FIRM: Mapping[str, float] = {"lr": 5e-4, "muon_lr": 1.5e-3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +166,10 @@ def _files_hurt() -> Iterator[Injected]:
 
 def _other_weights() -> Iterator[Injected]:
     for seed in range(6):
-        maker = staged("sft", {"data": {"pocket/replay@train": 1500}, **GENTLE}, seed)
-        yield Injected("SFT replay only", f"seed {seed}", "harmless", BASES[seed % 3], maker)
+        pace, rates = ("gentle", GENTLE) if seed < 3 else ("firm", FIRM)
+        maker = staged("sft", {"data": {"pocket/replay@train": 1500}, **rates}, seed)
+        dose = f"{pace}, seed {seed}"
+        yield Injected("SFT replay only", dose, "harmless", BASES[seed % 3], maker)
     for number, domain in enumerate(DOMAINS):
         maker = staged("sft", {"data": rows(domain, 600), **TINY}, number)
         yield Injected("SFT tiny rate", domain, "harmless", BASES[number % 3], maker)

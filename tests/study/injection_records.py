@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import resource
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +24,12 @@ from injected_checkpoints import BASES, Injected
 from waterbed import evaluate, gate
 from waterbed.harness.checkpoints import Checkpoint
 from waterbed.harness.comparability import chosen_tasks
-from waterbed.harness.errors import IncomparableRuns, WaterbedError
+from waterbed.harness.errors import (
+    CheckpointError,
+    IncomparableRuns,
+    InstrumentError,
+    WaterbedError,
+)
 from waterbed.harness.gate_live import evaluate_live
 from waterbed.harness.gate_plan import ClaimPlan, plan
 from waterbed.harness.policy import Policy
@@ -149,9 +155,9 @@ def _whole(lines: Iterable[str]) -> Iterator[Record]:
 
 
 def _fresh(place: Path, name: str) -> Path:
-    """A folder name that nothing of a killed sitting uses."""
+    """A folder name that nothing of a killed sitting uses, nor of another process."""
     used = sum(path.name.startswith(name) for path in place.iterdir())
-    return place / f"{name}-{used}"
+    return place / f"{name}-{used}-{os.getpid()}"
 
 
 def _complete(checkpoint: Checkpoint, suite: str, out: Path) -> Run:
@@ -213,7 +219,7 @@ def truth(base: Base, made: Checkpoint, place: Path) -> dict[str, Any]:
         if wanted:
             more = evaluate(made, wanted, _fresh(place, "unseen"), options=OPTIONS)
             found |= losses(base, more)
-    except WaterbedError as error:
+    except (CheckpointError, InstrumentError) as error:
         return {"claims": {}, "why": str(error)[:400]}
     claims = {
         claim: {"n": of.n, "loss": round(of.loss, 5), "se": round(of.se, 5)}

@@ -17,6 +17,8 @@ from scipy.stats import binomtest
 Record = Mapping[str, Any]
 #: A loss counts as shown from so many of its standard errors on.
 SHOWN = 2.0
+#: From so large a share of changed scores on, a harmless checkpoint puts the gate to the test.
+MOVED = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,13 @@ class Judged:
         """The worst shown loss, in blind spots of its claim, which the plan names beforehand."""
         known = [of for of in self.lost.values() if of["blind_spot"]]
         return max((of["loss"] / of["blind_spot"] for of in known), default=0.0)
+
+    @property
+    def changed(self) -> float:
+        """Share of the unseen items whose score changed, either way: the mean square of a difference."""
+        claims = self.record["truth"]["claims"].values()
+        squares = [of["se"] ** 2 * (of["n"] - 1) + of["loss"] ** 2 for of in claims]
+        return sum(squares) / len(squares) if squares else 1.0
 
     @property
     def worst(self) -> str | None:
@@ -127,9 +136,9 @@ class Figures:
         return [j for j in self.everything if j.record["meant"] == "harmless" and j.margins < 1]
 
     @property
-    def altered(self) -> list[Judged]:
-        """The harmless ones whose answers could differ from the base's."""
-        return [j for j in self.harmless if not j.record["same_digest"]]
+    def moved(self) -> list[Judged]:
+        """The harmless ones that change enough answers to be mistaken for damage."""
+        return [j for j in self.harmless if j.changed >= MOVED]
 
     @property
     def reds(self) -> list[Judged]:
@@ -181,7 +190,7 @@ def _summary(figures: Figures) -> str:
         ("damage beyond a blind spot that the plan names: red", share(figures.visible, lambda j: j.red)),
         ("damage of one to two margins: red", share(figures.truly(1, 2), lambda j: j.red)),
         ("harmless: let through (exit code 0)", share(figures.harmless, lambda j: not j.stopped)),
-        ("harmless and other tensors than the base's: let through", share(figures.altered, lambda j: not j.stopped)),
+        (f"harmless with at least {100 * MOVED:.0f} in 100 scores changed: let through", share(figures.moved, lambda j: not j.stopped)),
         ("red: the domain that truly lost most is among the named", share(reds, lambda j: j.worst in j.gate["named"])),
         ("the same, damage of two margins or more", share(grave, lambda j: j.worst in j.gate["named"])),
         ("red: it is the largest of the named", share(reds, lambda j: _first(j) == j.worst)),
