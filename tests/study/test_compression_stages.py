@@ -120,7 +120,7 @@ class Row:
 
 
 def evaluated(checkpoint: Checkpoint, out: Path) -> Run:
-    options = {"device": "cpu", "threads": 1}
+    options = {"device": "cpu", "threads": 1, "batch_size": 256}
     return waterbed.evaluate(checkpoint, ["pocket"], out, options=options)
 
 
