@@ -65,13 +65,13 @@ def heal(case: Case) -> Tries:
     if not settings["data"]:
         yield Skipped("heal", "no rows are known to heal with; name `data` under `heal`")
         return
-    yield Proposal(
-        how="heal",
-        stage=HEAL_STAGE,
-        settings=settings,
-        why=f"{made.attempt}, taught by the checkpoint before it on {_counted(settings['data'])}",
-        mends=made,
-    )
+    on = f"on {_counted(settings['data'])}"
+    why = f"{made.attempt}, taught by the checkpoint before it {on}"
+    yield Proposal(how="heal", stage=HEAL_STAGE, settings=settings, why=why, mends=made)
+    healed = case.judged[-1]
+    if healed is not made and healed.checkpoint:
+        why = f"{healed.attempt}, taught once more {on}"
+        yield Proposal(how="heal", stage=HEAL_STAGE, settings=settings, why=why, mends=healed)
 
 
 def _unhealable(case: Case) -> str:

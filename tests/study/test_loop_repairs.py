@@ -94,6 +94,7 @@ def test_what_is_red_as_written_ends_repaired_and_confirmed(
         print(f"{done.sentence} Spent: {done.summary['spent']}")
     labels = {a["attempt"]: a["decided"]["label"] for a in attempts}
     assert [labels[f"{name}.1"] for name in ("maths", "pruned")] == ["rejected (red)"] * 2
-    for name in ("maths", "pruned"):
-        found = [label for key, label in labels.items() if key.startswith(f"{name}.")]
-        assert found[-1] == "accepted (confirmed on the reserve)"
+    tuned = [label for name, label in labels.items() if name.startswith("maths.")]
+    assert tuned[-1] == "accepted (confirmed on the reserve)"
+    maths = {a["attempt"]: a["decided"]["evidence"]["deltas"]["math"] for a in attempts}
+    assert maths["pruned.2"] > maths["pruned.1"] / 2, "healing gives back more than half"

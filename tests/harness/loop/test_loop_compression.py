@@ -60,6 +60,19 @@ def test_what_was_pruned_is_healed_by_the_checkpoint_before_it(tried) -> None:
     stages.get("distill").settings(**healed.settings)
 
 
+def test_what_healing_did_not_mend_is_taught_once_more() -> None:
+    step = StageStep(name="small", stage="prune", on_red="repair", repair=("heal",))
+    case = Case(step, Checkpoint(Path("/before"), "0" * 64), learned={"pocket/math@train": 60})
+    tries, said = proposals(case), {"exit_code": 1, "headline": "", "sentence": ""}
+    for attempt in ("small.1", "small.2"):
+        next(tries)
+        made = Judged(attempt=attempt, outcome="red", checkpoint=attempt, **said)
+        case.judged.append(made)
+    again = next(tries)
+    assert isinstance(again, Proposal) and again.mends is made
+    assert again.why == "small.2, taught once more on 60 rows"
+
+
 def test_a_recipe_may_say_how_to_heal(tried) -> None:
     said = {"heal": {"data": ROWS, "muon_lr": 0.004}}
     (healed,) = tried("prune-structured", {"neurons": 0.5, "data": ROWS}, "heal", step=said)
@@ -123,6 +136,7 @@ def test_a_healed_checkpoint_has_the_rejected_one_as_its_parent(recipe, tmp_path
         "settings": {"sparsity": 0.6, "timing": {"repeats": 0}},
         "on_red": "repair",
         "repair": ["heal"],
+        "tries": 2,
         "heal": {"data": {"pocket/knowledge-replay@train": 200}, "timing": {"repeats": 0}},
     }
     done = loop(recipe([step], limit=100), out)
