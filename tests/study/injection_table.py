@@ -185,8 +185,9 @@ def _summary(figures: Figures) -> str:
     grave = [j for j in reds if j.margins >= 2]
     unshown = Share(sum(name not in j.lost for j, name in named), len(named))
     rows = [
-        ("damage of two margins or more: red", share(figures.grave, lambda j: j.red)),
-        ("the same: not let through (exit code not 0)", share(figures.grave, lambda j: j.stopped)),
+        ("damage of two margins or more: not let through (exit code not 0)", share(figures.grave, lambda j: j.stopped)),
+        ("the same: red, or red when told to warn where it refused to compare", share(figures.grave, lambda j: j.red)),
+        ("the same: refused, since the template asks other prompts", share(figures.grave, lambda j: j.record["warned"] is not None)),
         ("damage beyond a blind spot that the plan names: red", share(figures.visible, lambda j: j.red)),
         ("damage of one to two margins: red", share(figures.truly(1, 2), lambda j: j.red)),
         ("harmless: let through (exit code 0)", share(figures.harmless, lambda j: not j.stopped)),
