@@ -62,7 +62,7 @@ def demo(
     done = _looped(file, folder)
     say(f"{done.sentence} {_since(began)} in all.")
     found = read_lineage(folder)
-    say(f"Toy model, percent right: {_figures(found)}.")
+    say(f"Toy model, percent from base to accepted (* less is better): {_figures(found)}.")
     _point_to_pages(folder, found)
     raise typer.Exit(done.exit_code)
 
@@ -208,8 +208,11 @@ def _figures(found: Lineage) -> str:
     if isinstance(whole, str):
         return whole.rstrip(".")
     first, last = found.trunk[0], found.trunk[-1]
-    ends = ((c.id, whole.means[first, c.id], whole.means[last, c.id]) for c in whole.claims)
-    return ", ".join(f"{name} {100 * old:.1f} to {100 * new:.1f}" for name, old, new in ends)
+    ends = ((c, whole.means[first, c.id], whole.means[last, c.id]) for c in whole.claims)
+    return ", ".join(
+        f"{c.id}{'*' if c.lower_is_better else ''} {100 * old:.1f} to {100 * new:.1f}"
+        for c, old, new in ends
+    )
 
 
 def _point_to_pages(folder: Path, found: Lineage) -> None:
