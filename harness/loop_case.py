@@ -44,13 +44,22 @@ class Case:
             for claim, delta in self.judged[0].deltas.items()
             if delta is not None and delta < 0
         ]
-        target = (self.step.target or "").split("/")[0]
-        return tuple(d for d in dict.fromkeys(proven or fell) if d != target)
+        return tuple(d for d in dict.fromkeys(proven or fell) if d != self._target)
 
     @property
     def evaluated(self) -> tuple[str, ...]:
         """Every domain that the first gate looked at."""
         return tuple(dict.fromkeys(claim.split("/")[0] for claim in self.judged[0].deltas))
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Those of them that do not have to be mended, without the target."""
+        return tuple(d for d in self.evaluated if d not in (*self.regressed, self._target))
+
+    @property
+    def _target(self) -> str:
+        """The domain of the stage's target, if it has one."""
+        return (self.step.target or "").split("/")[0]
 
     @property
     def made(self) -> Judged | None:

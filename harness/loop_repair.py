@@ -26,7 +26,7 @@ LINE_STAGE = "interpolate"
 #: Shares of the rejected checkpoint on the line to the one it was made from.
 LINE = (0.75, 0.5, 0.25)
 #: Rows of replay over the stage's own rows, round by round.
-ROUNDS = (1.0, 2.0)
+ROUNDS = (1.0, 2.0, 4.0)
 #: Where a stage trains on all rows of a dataset, their number is not known beforehand.
 UNCOUNTED_ROWS = 2000
 #: Rates are divided, and weights of a penalty multiplied, by this a try.
@@ -50,27 +50,33 @@ def proposals(case: Case) -> Tries:
 
 
 def _replay(case: Case) -> Tries:
-    """Rows of what regressed beside the stage's own, each round more and for all that fell by then."""
+    """Rows of every other domain beside the stage's own, each round more; of what fell twice as many.
+
+    Of every other: a gate that is red was stopped before it had seen every loss.
+    """
     declared = replay_datasets()
     data = case.step.settings.get("data")
     if not isinstance(data, Mapping):
         yield Skipped("replay", f"stage '{case.step.stage}' has no 'data' to mix rows into")
         return
     shapes = {shape(reference) for reference in data}
+    fit = [d for d, found in declared.items() if shapes == {str(found.shape)}]
+    own = sum(n if n is not None else UNCOUNTED_ROWS for n in data.values())
     for share in ROUNDS:
-        domains = [
-            d for d in case.regressed if d in declared and shapes == {str(declared[d].shape)}
-        ]
-        if not domains:
-            fell = ", ".join(case.regressed) or "no domain"
+        fell = case.regressed
+        if not set(fell) & set(fit):
+            named = ", ".join(fell) or "no domain"
             yield Skipped(
-                "replay", f"{fell} fell, and no replay dataset of the data's shape is for it"
+                "replay", f"{named} fell, and no replay dataset of the data's shape is for it"
             )
             return
-        own = sum(n if n is not None else UNCOUNTED_ROWS for n in data.values())
-        rows = max(1, round(share * own / len(domains)))
-        settings = _mixed(case.step.settings, {d: declared[d].name for d in domains}, rows)
-        why = f"with {rows} rows of replay for each of {', '.join(domains)}"
+        weights = {d: 1 + (d in fell) for d in (*fell, *case.others) if d in fit}
+        rows = {
+            d: max(1, round(share * own * w / sum(weights.values()))) for d, w in weights.items()
+        }
+        settings = _mixed(case.step.settings, {declared[d].name: n for d, n in rows.items()})
+        said = ", ".join(f"{domain} {n}" for domain, n in rows.items())
+        why = f"with rows of replay: {said}"
         yield Proposal(how="replay", stage=case.step.stage, settings=settings, why=why)
 
 
@@ -80,8 +86,8 @@ def shape(reference: str) -> str | None:
     return known.shape if known else shape_of(load_any(reference, n=1)[0])
 
 
-def _mixed(settings: Mapping[str, Any], named: Mapping[str, str], rows: int) -> dict[str, Any]:
-    """Settings with so many more rows for each domain; what they replay already is kept."""
+def _mixed(settings: Mapping[str, Any], rows: Mapping[str, int]) -> dict[str, Any]:
+    """Settings with so many more rows of each dataset; what they replay already is kept."""
     data, replayed = dict(settings["data"]), settings.get("replay")
     if replayed:
         # Every reference stands in one place only, so the recipe's own replay moves over.
@@ -89,9 +95,9 @@ def _mixed(settings: Mapping[str, Any], named: Mapping[str, str], rows: int) -> 
         declared = replay_datasets()
         for domain, weight in replayed["domains"].items():
             data[f"{declared[domain].name}@train"] = round(replayed["rows"] * weight / total)
-    for name in named.values():
+    for name, more in rows.items():
         reference = f"{name}@train"
-        data[reference] = (data.get(reference) or 0) + rows
+        data[reference] = (data.get(reference) or 0) + more
     return {**settings, "data": data, **({"replay": None} if replayed else {})}
 
 
@@ -100,7 +106,7 @@ def learned(settings: Mapping[str, Any]) -> dict[str, int | None]:
     if not isinstance(settings.get("data"), Mapping):
         return {}
     try:
-        whole: dict[str, int | None] = _mixed(settings, {}, 0)["data"]
+        whole: dict[str, int | None] = _mixed(settings, {})["data"]
         return {name: n for name, n in whole.items() if shape(name) in ("messages", "text")}
     except (WaterbedError, KeyError):
         return {}  # a base from elsewhere, whose data is not here

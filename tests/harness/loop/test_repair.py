@@ -42,12 +42,20 @@ def after_first(made: Case, judged: Judged = RED) -> list[Proposal | Skipped]:
     return list(tries)
 
 
-def test_replay_adds_rows_of_the_lost_domains_and_more_in_the_second_round() -> None:
-    first, second = after_first(case(repair=["replay"]))
+def test_replay_adds_rows_of_the_lost_domains_and_more_in_each_round() -> None:
+    first, second, _ = after_first(case(repair=["replay"]))
     assert isinstance(first, Proposal) and isinstance(second, Proposal)
     replayed = {"pocket/code-replay@train": 3000, "pocket/tools-replay@train": 3000}
     assert first.settings["data"] == {"pocket/math@train": 6000, **replayed}
     assert second.settings["data"]["pocket/code-replay@train"] == 6000
+
+
+def test_domains_that_were_not_proven_lost_are_replayed_half_as_much() -> None:
+    seen = replace(RED, deltas={"math": 0.2, "code": -0.4, "tools": -0.3, "chat": -0.01})
+    first = after_first(case(repair=["replay"]), seen)[0]
+    assert isinstance(first, Proposal)
+    rows = {name.split("-")[0]: n for name, n in first.settings["data"].items() if "replay" in name}
+    assert rows == {"pocket/code": 2400, "pocket/tools": 2400, "pocket/chat": 1200}
 
 
 def test_a_domain_that_falls_in_a_repair_is_replayed_in_the_next_round() -> None:
@@ -125,7 +133,7 @@ def test_a_point_on_the_line_back_that_is_green_is_accepted(recipe, noisy, tmp_p
 
 def test_remedies_come_in_the_order_of_the_recipe_and_say_why_they_do_not_apply() -> None:
     tries = after_first(case(repair=["earlier", "gentler", "replay"]))
-    assert [t.how for t in tries] == ["earlier", "gentler", "gentler", "replay", "replay"]
+    assert [t.how for t in tries] == ["earlier", *["gentler"] * 2, *["replay"] * 3]
     assert isinstance(tries[0], Skipped) and "kept no earlier checkpoint" in tries[0].why
 
 
