@@ -1,8 +1,8 @@
 """The checkpoints of the injection study: what is done to a pocket base, by family and dose.
 
-`meant` says what an edit was chosen to be; what it is, other items say (injection_records.py). Seeds,
-doses and bases were fixed before the gate saw any of them. Not here: how tensors and files are edited
-(checkpoint_edits.py).
+`meant` says what an edit was chosen to be; what it is, other items say (injection_records.py). Doses and
+sizes were chosen after pilots of a dozen, and a few replay-only trainings were made firmer while the study
+ran, before they were judged. Not here: how tensors and files are edited (checkpoint_edits.py).
 """
 
 from __future__ import annotations
