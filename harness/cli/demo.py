@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -155,8 +155,7 @@ def _line(attempt: Attempt) -> str:
     judged = attempt.judged
     assert judged is not None
     parts = list(filter(None, [_changed(attempt), _own_metric(attempt), _gained(attempt)]))
-    lost = [f"{d} {_points(judged.deltas.get(d))}" for d in _claims_lost(attempt)]
-    parts.append(f"lost {', '.join(lost)}" if lost else "no loss shown")
+    parts.append(_lost(attempt))
     parts.append(f"{attempt.seconds:.0f} s")
     after = attempt.label or ""
     follows = f"; by the recipe: {attempt.next}" if attempt.next else ""
@@ -171,12 +170,20 @@ def _changed(attempt: Attempt) -> str:
     return why.translate(_BARE).split(",")[0] if attempt.how == "retry" else why
 
 
-def _claims_lost(attempt: Attempt) -> list[str]:
-    """Claims with a proven loss against the previous checkpoint; else the domains lost to the anchor."""
-    judged, verdict = attempt.judged, attempt.verdict
+def _lost(attempt: Attempt) -> str:
+    """Proven losses: on the items that decide, against the anchor, or on the reserve."""
+    judged, reserve, verdict = attempt.judged, attempt.confirmation, attempt.verdict
     assert judged is not None
+    if reserve is not None and reserve.outcome == "red":
+        return f"on the reserve lost {_named(reserve.lost, reserve.deltas)}"
     proven = [d.id for d in verdict.domain_list if d.badge == "fail"] if verdict else []
-    return proven or list(judged.lost)
+    lost = proven or judged.lost
+    return f"lost {_named(lost, judged.deltas)}" if lost else "no loss shown"
+
+
+def _named(claims: Sequence[str], deltas: Mapping[str, float | None]) -> str:
+    """Claims with their differences; a domain with several claims stands alone."""
+    return ", ".join(f"{c} {_points(deltas[c])}" if c in deltas else c for c in claims)
 
 
 def _gained(attempt: Attempt) -> str:
