@@ -178,7 +178,10 @@ def _lost(attempt: Attempt) -> str:
         return f"on the reserve lost {_named(reserve.lost, reserve.deltas)}"
     proven = [d.id for d in verdict.domain_list if d.badge == "fail"] if verdict else []
     lost = proven or judged.lost
-    return f"lost {_named(lost, judged.deltas)}" if lost else "no loss shown"
+    if lost:
+        return f"lost {_named(lost, judged.deltas)}"
+    # A loss in the mean over domains, drift, or why nothing could be said.
+    return "no loss shown" if judged.outcome == "green" else judged.sentence.rstrip(".")
 
 
 def _named(claims: Sequence[str], deltas: Mapping[str, float | None]) -> str:
