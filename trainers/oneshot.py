@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,11 @@ def compress(
 @contextmanager
 def quiet() -> Iterator[None]:
     """No log lines and no progress bars of llm-compressor; other libraries' warnings still count."""
-    import llmcompressor  # noqa: F401 - turns its own log on when it is imported
     from loguru import logger
+
+    # While it is imported it turns its log on, and writes to it.
+    with redirect_stdout(io.StringIO()):
+        import llmcompressor  # noqa: F401
 
     for name in _LOUD:
         logger.disable(name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -299,3 +301,9 @@ def test_loading_packed_weights_draws_no_bars_then_or_in_the_first_batch(made, c
     with torch.no_grad():
         model(input_ids=torch.tensor([[1, 2]]))
     assert capfd.readouterr().err == ""
+
+
+def test_the_first_use_of_llm_compressor_writes_nothing_to_the_output_of_a_command():
+    code = "from waterbed.trainers.oneshot import quiet\nwith quiet(): import llmcompressor.entrypoints"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
