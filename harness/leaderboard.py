@@ -101,7 +101,10 @@ def _named(runs: Sequence[RunLike], baseline: RunLike | None) -> dict[str, RunLi
             raise UsageError(f"The Run '{run.path}' is given twice; name each once.")
         by_path.setdefault(place, run)
     if len(by_path) < 2:
-        raise UsageError(f"A leaderboard needs two Runs or more, got {len(by_path)}.")
+        raise UsageError(
+            f"A leaderboard needs two Runs or more, got {len(by_path)}; name their folders, for example "
+            "`waterbed leaderboard runs/a runs/b`."
+        )
     labels = [run.label for run in by_path.values()]
     names: dict[str, RunLike] = {}
     for place, run in by_path.items():
