@@ -205,7 +205,7 @@ def call_strings(calls: Sequence[Call]) -> list[str]:
     A dict whose values are all dicts is taken for a call in an argument, as in the reference.
 
     Raises:
-        NotCalls: an argument is an empty dict, or too deep.
+        NotCalls: an argument is an empty dict, too deep, or a number of too many digits.
     """
     try:
         return [
@@ -213,8 +213,8 @@ def call_strings(calls: Sequence[Call]) -> list[str]:
             for call in calls
             for name, arguments in call.items()
         ]
-    except RecursionError:
-        raise NotCalls("an argument that is too deep") from None
+    except (RecursionError, ValueError) as error:
+        raise NotCalls(f"an argument that cannot be written ({error})") from None
 
 
 def _written(value: Any) -> str:

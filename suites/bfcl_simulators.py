@@ -156,17 +156,9 @@ class World:
 
     def _answer(self, call: str) -> str:
         try:
-            result = self._called(_parsed(call), 0)
+            return _told(self._called(_parsed(call), 0))
         except Exception as error:  # whatever a simulator raises is its answer
             return f"Error during execution: {error}"
-        if isinstance(result, str):
-            return result
-        if type(result) is dict:
-            try:
-                return json.dumps(result)
-            except (TypeError, ValueError, RecursionError):
-                return str(result)
-        return str(result)
 
     def _called(self, node: ast.expr, depth: int) -> Any:
         """The result of a call of a public method.
@@ -198,6 +190,22 @@ class World:
             return ast.literal_eval(node)
         except ValueError:  # whose text names an address in memory
             raise ValueError("an argument is no literal") from None
+
+
+def _told(result: Any) -> str:
+    """A result as the model is told it.
+
+    Raises:
+        ValueError: it has a number of too many digits to be written.
+    """
+    if isinstance(result, str):
+        return result
+    if type(result) is dict:
+        try:
+            return json.dumps(result)
+        except (TypeError, ValueError, RecursionError):
+            pass  # the reference writes it as Python then
+    return str(result)
 
 
 def _parsed(call: str) -> ast.expr:

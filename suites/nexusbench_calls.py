@@ -46,8 +46,8 @@ class Bound:
 def _shown(arguments: Mapping[str, Any]) -> dict[str, tuple[type, str]]:
     try:
         return {name: (type(value), repr(value)) for name, value in arguments.items()}
-    except RecursionError:
-        raise NoCall("a value too deep to be shown") from None
+    except (RecursionError, ValueError) as error:  # too deep, or a number of too many digits
+        raise NoCall(f"a value that cannot be shown ({error})") from None
 
 
 def signature(function: ast.FunctionDef) -> inspect.Signature:

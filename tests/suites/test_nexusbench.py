@@ -120,6 +120,7 @@ def test_all_six_benchmarks_are_asked_with_their_tools(folder: Path) -> None:
         ("searchCVE(cveId='1', limit=5, key='k')", "unparsed"),
         ("searchCVE(cveId='1', limit=5); and more", "unparsed"),
         ("searchCVE(cveId='1', limit=3 + 2)", "unparsed"),
+        (f"searchCVE(cveId='1', limit=0x{'f' * 5000})", "unparsed"),
         ("helper(1)", "unparsed"),
         ("__import__('os').getcwd()", "unparsed"),
         ("I would search.", "unparsed"),
