@@ -78,6 +78,9 @@ def _mean(runs: Sequence[Floats], confidence: float) -> Estimate:
     import numpy as np
 
     values = np.stack(runs)
+    if values.shape[1] < 2:
+        # One cluster says nothing of its own error.
+        return Estimate(float(values.mean()), -1.0, 1.0)
     scale = max(1.0, float(np.abs(values).max()))
     found = recipe_mean(values / scale, confidence)
     low, high = (max(-1.0, min(1.0, end * scale)) for end in (found.low, found.high))

@@ -36,7 +36,8 @@ class LineageMatrix:
     lost: Mapping[str, Attribution]
     """Claims with a suspected loss: the first stage that lost them."""
     forgotten: Mapping[str, float]
-    """Best earlier score minus the last, without the bias of choosing the best; two stages or more."""
+    """Best earlier score minus the last, without the bias of choosing the best; where there are two
+    stages after the anchor and two units or more."""
 
 
 def lineage_matrix(lineage: Lineage) -> LineageMatrix | str:
@@ -87,13 +88,16 @@ def _judged(
         for c in present
     }
     found = {c.id: attribute(matrix, c.id) for c in present}
-    forgotten = {
-        c.id: forgetting_split(np.stack([own[c.id] for own in scores.values()])) for c in present
-    }
+    items = {c.id: np.stack([own[c.id] for own in scores.values()]) for c in present}
     return LineageMatrix(
         matrix=matrix,
         claims=tuple(present),
         means=means,
         lost={name: lost for name, lost in found.items() if lost},
-        forgotten=forgotten if len(scores) > 2 else {},
+        forgotten={
+            # Two stages hold no best earlier one to choose, one cluster no two halves.
+            name: forgetting_split(own)
+            for name, own in items.items()
+            if own.shape[0] > 2 and own.shape[1] > 1
+        },
     )

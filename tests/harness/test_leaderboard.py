@@ -282,6 +282,18 @@ def test_a_recipe_of_runs_that_are_not_ranked_or_named_twice_is_refused() -> Non
         leaderboard([one, two], recipes={"sft": [one, one]})
 
 
+def test_a_claim_that_is_one_cluster_says_nothing_of_its_own_error() -> None:
+    def lump(label: str, right: int) -> MemoryRun:
+        run = make_run(label, knowledge=[1.0] * right + [0.0] * (20 - right))
+        return replace(run, table=run.table.assign(cluster="one passage"))
+
+    runs = [lump("a", 12), lump("b", 10)]
+    board = leaderboard(runs, runs[0], recipes={"sft": runs})
+    assert {(p.best, p.worst) for p in board.places} == {(1, 2)}
+    (recipe,) = board.recipes
+    assert (recipe.overall.value, recipe.overall.low, recipe.overall.high) == (0.55, 0.0, 1.0)
+
+
 def test_the_record_comes_back_from_its_file_as_it_was(
     board: Leaderboard, seeded: Leaderboard, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -231,6 +232,21 @@ def test_four_hundred_attempts_stay_within_a_megabyte_and_the_page_says_what_is_
     page = write_lineage_page(out)
     assert page.stat().st_size <= PAGE_BYTES
     assert "more rejected attempts at s19 are in loop.json" in words(read(page))
+
+
+def test_a_claim_that_is_one_cluster_has_a_cell_and_no_split_into_halves(
+    edited: Callable[..., Path],
+) -> None:
+    out = edited(lambda _: None)
+    for stage in ("base", "one.2", "three.1"):
+        file = out / "runs" / stage / "scores.parquet"
+        rows = pd.read_parquet(file)
+        one = rows["cluster"].where(rows["task"] != "pocket/knowledge", "one passage")
+        rows.assign(cluster=one).to_parquet(file)
+    found = lineage_matrix(read_lineage(out))
+    assert isinstance(found, LineageMatrix)
+    assert ("three.1", "knowledge") in found.matrix.step
+    assert set(found.forgotten) == {"math"}
 
 
 def test_without_the_runs_the_page_says_why_nothing_is_added_up(
