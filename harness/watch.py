@@ -3,13 +3,13 @@
 A folder counts as complete when it opens as a checkpoint and nothing in it has changed between two
 looks, so that what a trainer is still writing is let be. Red may raise a stop file, which a training that
 wants to be stopped looks for. A watcher that falls behind may keep to the newest, and one with a budget
-ends with it; what was not gated is named. Not here: one gate (watch_gate.py), stages (loop.py), stopping
+ends with it; what was not gated, or never became a checkpoint, is named. Not here: one gate (watch_gate.py), stages (loop.py), stopping
 a training from inside it (trainers/gate_callback.py).
 """
 
 from __future__ import annotations
 
-import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from .loop_journal import write_json
 from .loop_summary import Spent
 from .recipe import Budget
 from .verdict import Verdict
-from .watch_gate import Gatekeeper, is_beside, verdict_of
+from .watch_gate import Gatekeeper, is_beside, verdict_of, verdicts_in
 
 #: What a file was at a look: path, bytes, time of the last change (ns).
 Look = frozenset[tuple[str, int, int]]
@@ -40,12 +40,14 @@ class Watcher:
     newest: bool = False
     """Of several that wait, gate the newest and pass over the others."""
     budget: Budget = field(default_factory=Budget)
-    """Of all gates together; `tries` are checkpoints."""
+    """Of all gates of this watch together; `tries` are checkpoints."""
     spent: Spent = field(default_factory=Spent)
     left: list[Path] = field(default_factory=list)
     """What was complete and not gated when the budget was used up."""
     looks: dict[Path, Look] = field(default_factory=dict)
     """What each folder held at the last look."""
+    shut: dict[Path, tuple[Look, str]] = field(default_factory=dict)
+    """What could not be opened or loaded as a checkpoint: what it held then, and why."""
 
     @property
     def over(self) -> str | None:
@@ -64,22 +66,39 @@ class Watcher:
                 names = ", ".join(path.name for path in self.left)
                 self.keeper.say(f"Not gated, since {why}: {names}.")
                 return
-            yield self._gate(path)
+            if not path.is_dir():  # trainers remove old checkpoints
+                self.keeper.say(f"{path.name}: removed before it could be gated.")
+            elif verdict := self._gate(path):
+                yield verdict
 
     def verdicts(self) -> dict[str, Verdict]:
-        """checkpoint -> what its gate said, those of earlier watches too."""
-        files = {path.name: verdict_of(path) for path in _candidates(self.folder)}
-        return {name: Verdict.load(file) for name, file in files.items() if file.is_file()}
+        """checkpoint -> what its gate said; those of earlier watches and of removed checkpoints too."""
+        return {name: Verdict.load(file) for name, file in verdicts_in(self.folder).items()}
+
+    def unopened(self) -> dict[Path, str]:
+        """Folders that hold still and are no checkpoints that could be gated, each with why."""
+        shut = self.shut.items()
+        return {path: why for path, (held, why) in shut if self.looks.get(path) == held}
 
     def _settled(self) -> list[Path]:
         """Checkpoints without a verdict, unchanged since the last look, the newest last."""
-        if not self.folder.is_dir():
-            raise UsageError(f"There is no folder '{self.folder}' to watch; check the path.")
+        check_places(self.folder, self.stop_file)
         seen = {path: _held(path) for path in _candidates(self.folder)}
         same = [path for path, held in seen.items() if self.looks.get(path) == held]
         self.looks = seen
-        ready = [path for path in same if not self._done(path) and _opens(path)]
+        ready = [path for path in same if not self._done(path) and self._opens(path)]
         return sorted(ready, key=lambda path: max(changed for _, _, changed in seen[path]))
+
+    def _opens(self, path: Path) -> bool:
+        """Whether a folder is a checkpoint; one that is not is opened again when it has changed."""
+        if path in self.unopened() or not path.is_dir():
+            return False
+        try:
+            open_checkpoint(path)
+        except CheckpointError as error:
+            self.shut[path] = self.looks[path], str(error)
+            return False
+        return True
 
     def _done(self, path: Path) -> bool:
         file = verdict_of(path)
@@ -93,12 +112,17 @@ class Watcher:
         names = ", ".join(path.name for path in older)
         self.keeper.say(f"Behind the training: passing over {names} for {newest.name}.")
 
-    def _gate(self, path: Path) -> Verdict:
-        gated = self.keeper.gate(path)
+    def _gate(self, path: Path) -> Verdict | None:
+        """The verdict; None where the folder opened and yet cannot be loaded as a checkpoint."""
+        try:
+            gated = self.keeper.gate(path)
+        except CheckpointError as error:
+            self.shut[path] = self.looks[path], str(error)
+            return None
         self.spent += gated.spent
         if gated.verdict.exit_code == 1 and self.stop_file:
             reason = {"checkpoint": str(path), "sentence": gated.verdict.sentence}
-            self.stop_file.write_text(json.dumps(reason) + "\n", encoding="utf-8")
+            write_json(self.stop_file, reason)
             self.keeper.say(f"Raised the stop file '{self.stop_file}'.")
         return gated.verdict
 
@@ -113,8 +137,25 @@ def watch(watcher: Watcher, *, every_s: float, until: Callable[[], bool]) -> Ite
     while True:
         yield from watcher.look()
         if until() or watcher.left:
-            return
+            break
         time.sleep(every_s)
+    for path, why in watcher.unopened().items():
+        watcher.keeper.say(f"{path.name}: not gated. {why}")
+
+
+def check_places(folder: Path, stop_file: Path | None) -> None:
+    """Refuse what could not be watched, or could not be written once a checkpoint is red.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder '{folder}' to watch; check the path.")
+    if stop_file and not stop_file.parent.is_dir():
+        raise UsageError(
+            f"There is no folder '{stop_file.parent}' to raise the stop file '{stop_file.name}' in; make it, "
+            "or name another one."
+        )
 
 
 def _candidates(folder: Path) -> list[Path]:
@@ -132,18 +173,11 @@ def _candidates(folder: Path) -> list[Path]:
 def _held(path: Path) -> Look:
     """The files of a folder as they are now."""
     found = set()
-    for file in path.rglob("*"):
-        try:
-            state = file.stat()
-        except FileNotFoundError:
-            continue  # renamed meanwhile
-        found.add((str(file.relative_to(path)), state.st_size, state.st_mtime_ns))
+    for place, _, names in os.walk(path):  # says nothing of folders that are removed meanwhile
+        for file in (Path(place, name) for name in names):
+            try:
+                state = file.stat()
+            except FileNotFoundError:
+                continue  # renamed meanwhile
+            found.add((str(file.relative_to(path)), state.st_size, state.st_mtime_ns))
     return frozenset(found)
-
-
-def _opens(path: Path) -> bool:
-    try:
-        open_checkpoint(path)
-    except CheckpointError:
-        return False
-    return True

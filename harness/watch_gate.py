@@ -121,3 +121,9 @@ def verdict_of(path: Path) -> Path:
 def is_beside(path: Path) -> bool:
     """Whether a folder holds a verdict, and no checkpoint."""
     return path.name.startswith(_BESIDE)
+
+
+def verdicts_in(folder: Path) -> dict[str, Path]:
+    """checkpoint -> its verdict's file, whether or not the checkpoint is still there."""
+    files = sorted(folder.glob(f"{_BESIDE}*/verdict.json"))
+    return {file.parent.name.removeprefix(_BESIDE): file for file in files}

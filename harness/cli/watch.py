@@ -67,9 +67,10 @@ def watch(
 ) -> None:
     """Gate checkpoints as they are written; the exit code is that of the worst verdict in DIR."""
     from ..recipe import Budget
-    from ..watch import Watcher
+    from ..watch import Watcher, check_places
     from ..watch import watch as look_again
 
+    check_places(folder, stop_file)  # before the baseline is evaluated, into that folder
     options = {"device": device, "batch_size": batch_size, "threads": threads}
     others = named_others(price, user=user, judge=judge)
     sides = Sides(folder / "gate-of-the", suite_names(suites), options, limit, others)
@@ -128,6 +129,6 @@ def _worst(watcher: Watcher) -> int:
     codes = {verdict.exit_code for verdict in watcher.verdicts().values()}
     if not codes:
         say(f"No checkpoint in '{watcher.folder}' was gated; an empty watch shows nothing.")
-    if watcher.left or not codes:
+    if watcher.left or watcher.unopened() or not codes:
         codes.add(3)  # what nobody looked at is not known to be harmless
     return next((code for code in (4, 1, 3) if code in codes), 0)

@@ -192,3 +192,69 @@ def test_a_watch_that_begins_again_says_the_worst_of_before_too(
     look(watcher)
     line = ("watch", tmp_path / "training", "--baseline", baseline.path, "--once", "--every", 0.1)
     assert waterbed(*line).code == 1
+
+
+def test_a_folder_that_never_opens_is_named_at_the_end_and_is_no_success(
+    waterbed, watcher, baseline: Run, write, tmp_path: Path
+) -> None:
+    write("checkpoint-100", 0.001)
+    look(watcher)
+    assert [v.exit_code for v in look(watcher)] == [0]
+    line = ("watch", tmp_path / "training", "--baseline", baseline.path, "--once", "--every", 0.1)
+    assert waterbed(*line).code == 0
+    made = write("checkpoint-200", 0.001)
+    (made / "model.safetensors").rename(made / "pytorch_model.bin")
+    done = waterbed(*line)
+    assert done.code == 3
+    assert done.err.count("checkpoint-200: not gated. ") == 1
+    assert "holds pickled weights (pytorch_model.bin)" in done.err
+
+
+def test_a_checkpoint_that_opens_and_does_not_load_does_not_end_the_watch(watcher, write) -> None:
+    said: list[str] = []
+    watcher.keeper = replace(watcher.keeper, say=said.append)
+    broken = write("checkpoint-100", 0.001)
+    (broken / "tokenizer.json").write_text("{")
+    write("checkpoint-200", 0.001)
+    turns = iter((False, False, True))
+    found = list(watch(watcher, every_s=0.01, until=lambda: next(turns)))
+    assert len(found) == 1 and list(watcher.verdicts()) == ["checkpoint-200"]
+    assert list(watcher.unopened()) == [broken]
+    assert said[-1].startswith("checkpoint-100: not gated. ")
+
+
+def test_what_a_trainer_removes_before_its_turn_is_named(watcher, write) -> None:
+    said: list[str] = []
+    watcher.keeper = replace(watcher.keeper, say=said.append)
+    write("checkpoint-100", 0.001)
+    second = write("checkpoint-200", 0.001)
+    look(watcher)
+    gating = watcher.look()
+    next(gating)
+    shutil.rmtree(second)
+    assert list(gating) == []
+    assert said[-1] == "checkpoint-200: removed before it could be gated."
+
+
+def test_a_red_checkpoint_counts_after_its_trainer_removed_it(
+    waterbed, watcher, baseline: Run, write, tmp_path: Path
+) -> None:
+    made = write("checkpoint-200", 0.9)
+    look(watcher)
+    look(watcher)
+    shutil.rmtree(made)
+    line = ("watch", tmp_path / "training", "--baseline", baseline.path, "--once", "--every", 0.1)
+    assert waterbed(*line).code == 1
+
+
+def test_a_wrong_place_is_refused_before_anything_is_evaluated(
+    waterbed, pocket_base: Checkpoint, tmp_path: Path
+) -> None:
+    (tmp_path / "training").mkdir()
+    asked = ("--baseline", pocket_base.path, "--suites", SUITES[0], "--limit", 1)
+    typo = waterbed("watch", tmp_path / "trianing", *asked)
+    assert typo.code == 2 and "trianing' to watch" in typo.err
+    stop = waterbed("watch", tmp_path / "training", *asked, "--stop-file", tmp_path / "no" / "stop")
+    assert stop.code == 2 and "to raise the stop file 'stop' in" in stop.err
+    assert [path.name for path in tmp_path.iterdir()] == ["training"]
+    assert not list((tmp_path / "training").iterdir())
