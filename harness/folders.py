@@ -31,26 +31,39 @@ def data_root() -> Path | None:
     return Path(root) if root else None
 
 
-def data_file(relative: str, sha256: str, where: str) -> Path:
-    """An official data file below WATERBED_DATA, with the content the suite was written for.
+def data_path(relative: str, where: str) -> Path:
+    """A file below WATERBED_DATA, whatever its content.
 
     Args:
         relative: path below WATERBED_DATA.
-        sha256: the recorded hash of its content.
         where: one phrase that says where users get it.
 
     Raises:
         UsageError: WATERBED_DATA is not set or lacks the file.
-        DataError: the content is another.
     """
     root = data_root()
     if root is None or not (root / relative).is_file():
         seen = "WATERBED_DATA is not set" if root is None else f"'{root / relative}' is missing"
         raise UsageError(f"{seen}; put {where} there as {relative}.")
-    found = hashlib.sha256((root / relative).read_bytes()).hexdigest()
+    return root / relative
+
+
+def data_file(relative: str, sha256: str, where: str) -> Path:
+    """An official data file below WATERBED_DATA, with the content the suite was written for.
+
+    Args:
+        relative, where: as of `data_path`.
+        sha256: the recorded hash of its content.
+
+    Raises:
+        UsageError: WATERBED_DATA is not set or lacks the file.
+        DataError: the content is another.
+    """
+    path = data_path(relative, where)
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != sha256:
         raise DataError(
-            f"'{root / relative}' has sha256 {found[:12]}..., the suite was written for {sha256[:12]}...; "
+            f"'{path}' has sha256 {found[:12]}..., the suite was written for {sha256[:12]}...; "
             f"get {where} again."
         )
-    return root / relative
+    return path

@@ -26,7 +26,7 @@ from statistics import fmean
 from typing import Any
 
 from ..harness.errors import DataError, UsageError
-from ..harness.folders import data_root
+from ..harness.folders import data_path
 from ..harness.records import Generation, GenerationSettings, Message, Prompt, Sample, Score
 from ..harness.tasks import Card, Metric, task
 from .item_files import Row, find_files, read_items, text_of
@@ -40,7 +40,7 @@ from .nexusbench_calls import (
     signature,
     written_call,
 )
-from .python_source import functions, literals, parsed
+from .python_source import UNREAD, functions, literals, parsed
 
 COMMIT = "40928dbf7d96cdfcb45688ea1bd1e00b7a5d8786"
 _WHERE = f"nexusbench/tools of github.com/nexusflowai/NexusBench @ {COMMIT[:8]} (Apache-2.0)"
@@ -98,12 +98,7 @@ def tools_of(module: str) -> Tools:
         UsageError: the file is missing.
         DataError: it holds no such function.
     """
-    root = data_root()
-    path = None if root is None else root / "nexusbench" / "tools" / f"{module}.py"
-    if path is None or not path.is_file():
-        seen = "WATERBED_DATA is not set" if path is None else f"'{path}' is missing"
-        raise UsageError(f"{seen}; put {_WHERE} there as nexusbench/tools.")
-    return _tools_in(path)
+    return _tools_in(data_path(f"nexusbench/tools/{module}.py", _WHERE))
 
 
 @functools.cache
@@ -113,7 +108,7 @@ def _tools_in(path: Path) -> Tools:
     names = [name for name in defined if isinstance(documents.get(f"{name}_json"), dict)]
     try:
         signatures = {name: signature(defined[name]) for name in names}
-    except ValueError as error:
+    except UNREAD as error:
         raise DataError(f"'{path}': a default is no literal ({error}); get it again.") from None
     if not names:
         raise DataError(f"'{path}' has no function with a JSON document; get {_WHERE} again.")
@@ -146,7 +141,11 @@ def leaving_out_samples() -> Iterator[Sample]:
             except NoCall:
                 named.append(None)
         if named[0] is None or named[1] is None:
-            raise DataError(f"{place}: a ground truth is no call with named arguments.")
+            raise DataError(
+                f"{place}: a ground truth is no call with named arguments "
+                f"({row['original_ground_truth'][:80]!r}, "
+                f"{row['modified_correct_ground_truth'][:80]!r}); get it again."
+            )
         shown = {
             "query": text_of(row, "user_query", place),
             "told": own.told,

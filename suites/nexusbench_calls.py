@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..harness.records import ToolCall
+from .python_source import UNREAD
 
 Signatures: TypeAlias = Mapping[str, inspect.Signature]
 
@@ -54,7 +55,7 @@ def signature(function: ast.FunctionDef) -> inspect.Signature:
     """The parameters of a function in another project's source.
 
     Raises:
-        ValueError: a default is no literal.
+        Exception: one of UNREAD; a default is no literal.
     """
     given, unset = function.args.args, inspect.Parameter.empty
     defaults = [ast.literal_eval(default) for default in function.args.defaults]
@@ -132,7 +133,7 @@ def _evaluated(node: ast.expr, signatures: Signatures, done: list[Bound]) -> Any
     if not isinstance(node, ast.Call):
         try:
             return ast.literal_eval(node)
-        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        except UNREAD:
             raise NoCall(f"an argument of the kind {type(node).__name__}") from None
     if not isinstance(node.func, ast.Name):
         raise NoCall("a call of something else than a function")

@@ -12,6 +12,9 @@ from typing import Any
 
 from ..harness.errors import DataError
 
+#: What `ast.literal_eval` raises of an expression that is no literal.
+UNREAD = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)
+
 
 def parsed(path: Path, again: str) -> ast.Module:
     """The syntax tree of a file.
@@ -35,7 +38,7 @@ def literals(module: ast.Module) -> dict[str, Any]:
         if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
             try:
                 found[line.targets[0].id] = ast.literal_eval(line.value)
-            except ValueError:
+            except UNREAD:
                 continue  # computed from other constants
     return found
 

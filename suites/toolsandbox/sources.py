@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...harness.errors import DataError, UsageError
-from ...harness.folders import data_root
+from ...harness.errors import DataError
+from ...harness.folders import data_path, data_root
 from ..python_source import functions, parsed
 from .scenarios import value_of
 from .similarity import Rows
@@ -36,12 +36,7 @@ def module(relative: str) -> ast.Module:
         UsageError: it is missing.
         DataError: it is no Python.
     """
-    root = data_root()
-    path = None if root is None else root / "toolsandbox" / relative
-    if path is None or not path.is_file():
-        seen = "WATERBED_DATA is not set" if path is None else f"'{path}' is missing"
-        raise UsageError(f"{seen}; put {SOURCE} there as toolsandbox/{relative}.")
-    return parsed(path, f"get {SOURCE} again")
+    return parsed(data_path(f"toolsandbox/{relative}", SOURCE), f"get {SOURCE} again")
 
 
 def scenario_files() -> list[str]:

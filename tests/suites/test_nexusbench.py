@@ -214,6 +214,7 @@ def test_a_missing_file_is_named_with_its_source_and_licence(folder: Path) -> No
     [
         ("def f(:\n", "not readable Python"),
         ("def f(x=g()):\n    pass\nf_json = {}\n", "a default is no literal"),
+        ("def f(x={[]: 1}):\n    pass\nf_json = {}\n", "a default is no literal"),
         ("x = 1\n", "no function with a JSON document"),
     ],
 )
@@ -231,7 +232,7 @@ def test_a_tool_file_of_another_form_is_refused(folder: Path, source: str, said:
         (
             "HallucinationTMIBenchmark",
             {**ROWS["HallucinationTMIBenchmark"][0], "original_ground_truth": "find(7)"},
-            "row 1: a ground truth is no call",
+            r"row 1: a ground truth is no call with named arguments \('find\(7\)', .*; get it again",
         ),
         (
             "HallucinationTMIBenchmark-20240829-json-tools",

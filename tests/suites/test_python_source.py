@@ -13,6 +13,7 @@ SOURCE = """
 import os
 LIMIT = 20
 NAMES = {"a": ["b", "c" "d"]}
+ODD = {[]: 1}
 COMPUTED = os.environ["HOME"]
 FIRST, SECOND = 1, 2
 os.abort()
