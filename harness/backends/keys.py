@@ -37,12 +37,13 @@ def key_for(role: Role, url: str, variable: str | None = None) -> Key:
         variable: environment variable that holds the key, where the user named that as well.
 
     Raises:
-        UsageError: that variable is not set, or a key holds what no header can carry.
+        UsageError: that variable is not set, a key holds what no header can carry, or OPENAI_BASE_URL is no
+            address.
     """
     own = f"WATERBED_{role.upper()}_API_KEY"
     if variable and not _value(variable):
         raise UsageError(f"{variable} is named for the key of the {role} and not set; export it.")
-    theirs = OPENAI if _place(url) == _place(os.environ.get(OPENAI_URL) or _OPENAI_HOST) else own
+    theirs = OPENAI if _place(url) == _openais_place() else own
     name = variable or (own if _value(own) else theirs)
     if value := _value(name):
         if not (value.isascii() and value.isprintable()):
@@ -54,6 +55,16 @@ def key_for(role: Role, url: str, variable: str | None = None) -> Key:
 
 def _value(variable: str) -> str:
     return os.environ.get(variable, "").strip()
+
+
+def _openais_place() -> tuple[str, str | None, int | None]:
+    url = _value(OPENAI_URL) or _OPENAI_HOST
+    try:
+        return _place(url)
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        raise UsageError(
+            f"{OPENAI_URL} holds no address; set it to one such as {_OPENAI_HOST}, or unset it."
+        ) from None
 
 
 def _place(url: str) -> tuple[str, str | None, int | None]:

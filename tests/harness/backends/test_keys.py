@@ -127,6 +127,15 @@ def test_a_refusal_says_which_key_the_server_was_sent(
         asked(server)
 
 
+@pytest.mark.parametrize("address", ["http://host:port/v1", "http://[::1/v1"])
+def test_an_address_of_the_environment_that_is_none_is_named(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
+    with pytest.raises(UsageError, match="OPENAI_BASE_URL holds no address; set it to one such as"):
+        key_for("judge", "http://127.0.0.1:1/v1")
+
+
 def test_a_variable_that_is_named_and_not_set_is_refused() -> None:
     with serving() as server, pytest.raises(UsageError, match="MY_KEY is named for the key"):
         OpenAIBackend(url=server.url, key_variable="MY_KEY")
