@@ -40,7 +40,7 @@ HOPELESS = frozenset({401, 402, 403, 404, 405})
 #: Fields that are asked for where they are given, and done without elsewhere.
 OPTIONAL = frozenset({"logprobs", "top_logprobs"})
 #: What reading a body that is none raises.
-UNREADABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError)
+UNREADABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
 _TOO_LONG = re.compile(
     r"context.{0,12}(length|window|size)|max_model_len|(prompt|input).{0,40}too (long|large)|too many tokens",
     re.IGNORECASE,

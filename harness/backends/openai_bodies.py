@@ -1,6 +1,7 @@
 """The JSON bodies of an OpenAI-compatible server, read into answers.
 
-Every reader raises one of endpoint.UNREADABLE where a body is not one, which is taken for a failed try. What a model wrote is kept as it is. Not here: asking.
+Every reader raises one of endpoint.UNREADABLE where a body is not one, which is taken for a failed try.
+What a model wrote is kept as it is. Not here: asking.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-KINDS = ("drop", "stall", "burst", "broken", "cut", "malformed", "empty")
+KINDS = ("drop", "stall", "burst", "broken", "cut", "malformed", "empty", "endless")
 STALL_S = 0.4
 
 
@@ -135,6 +135,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b'{"choices": [{"message": {"content": "4')
         return self.drop()
+
+    def endless(self) -> bool:
+        counted = {"usage": {"prompt_tokens": float("inf"), "completion_tokens": 1}}
+        self.reply(200, {**answer("1+1=", chat=True), **counted})
+        return True
 
     def malformed(self) -> bool:
         self.reply(200, b'{"choices": [{"text": "12", "message": {"content": "12"')
