@@ -3,9 +3,9 @@
 A call can hang a simulator (a power of huge numbers, a folder moved into itself), and Python cannot stop
 a thread. So the simulators answer on a pipe, one JSON line a request: `play` gives the answers to the last
 step after everything before it, `check` the verdict, `memory` what a memory holds. They depend on their
-request alone; the child
-keeps the worlds it played last, so that going on from one costs one step. A child that is too late is
-killed, and the next request starts another. `python -m waterbed.suites.bfcl_worker` is the child. Not here: the simulators (bfcl_simulators.py).
+request alone; the child keeps the worlds it played last, so that going on from one costs one step. A
+child that is too late is killed, and the next request starts another.
+`python -m waterbed.suites.bfcl_worker` is the child. Not here: the simulators (bfcl_simulators.py).
 """
 
 from __future__ import annotations
