@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..harness.stage import StageContext
 from .held_out import HeldOut
+from .loop import EVERY
 from .reward_signs import warn_of_signs
 from .reward_sums import Rewards
 from .rollouts import Material
-from .trl_base import EVERY, refuse_infinite
+from .trl_base import refuse_infinite
 
 if TYPE_CHECKING:
     import torch

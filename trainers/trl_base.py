@@ -23,15 +23,13 @@ from ..harness.checkpoints import Checkpoint
 from ..harness.errors import TrainingDiverged, UsageError
 from ..harness.stage import StageContext
 from .distributed import assert_world
-from .loop import reproducible
+from .loop import EVERY, reproducible
 from .lora import merged, peft_config
 from .training import TrainingConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-#: Steps between two lines of metrics.
-EVERY = 10
 #: Batches are cut from runs of this many shuffled rows sorted by length.
 WINDOW = 1024
 #: Written into a saved state when it is complete.
@@ -101,7 +99,8 @@ def train(
         trainer.remove_callback(PrinterCallback)
         context.wait()  # until process 0 has made the work folder
         state = last_state(work)
-        context.rewind(int(state.name.rpartition("-")[2]) if state else 0)
+        # Lines are numbered by the steps done before them.
+        context.rewind(int(state.name.rpartition("-")[2]) - 1 if state else -1)
         done = trainer.train(resume_from_checkpoint=str(state) if state else None)
     refuse_infinite(job.stage, done.global_step, "loss", done.training_loss, config)
     model = trainer.accelerator.unwrap_model(trainer.model)

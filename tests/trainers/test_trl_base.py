@@ -60,6 +60,13 @@ def test_a_dry_run_counts_and_times_without_writing(pocket_base, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_metrics_of_an_earlier_training_are_not_kept(pocket_base, tmp_path):
+    context = StageContext(tmp_path / "out")
+    context.metric(0, loss=1e9)
+    stages.get("sft").run(pocket_base, context, **DATA, max_steps=1)
+    assert first_loss(context) < 1e9
+
+
 def test_a_state_of_other_settings_is_not_gone_on_from(pocket_base, tmp_path):
     context = StageContext(tmp_path / "out")
     first = context.begin(["a"])
