@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import math
 import os
 import re
 import shlex
@@ -39,7 +38,7 @@ from .engine_layouts import Place, elsewhere, find, weights
 from .engine_process import Limits, run
 from .lora import with_adapter
 from .saving import saver
-from .tensor_files import entries
+from .tensor_files import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,13 +121,12 @@ def plan_engine(
     command, environment = _started(_values(checkpoint, config, context), config)
     folder = Path(config.working_folder or ".")
     _check_program(command[0], folder, environment.get("PATH"))
-    found = entries(checkpoint).values() if checkpoint else ()
     return StagePlan(
         stage="engine",
         rows=sum(map(len, rows.values())),
         tokens=None,
         steps=None,
-        parameters=sum(math.prod(entry.shape) for _, entry in found) if checkpoint else None,
+        parameters=parameters(checkpoint) if checkpoint else None,
         trainable=None,
         memory_bytes=None,
         seconds=None,
@@ -224,13 +222,13 @@ def _values(
     checkpoint: Checkpoint | None, config: EngineConfig, context: StageContext
 ) -> dict[str, str]:
     """What the placeholders stand for."""
-    found: dict[str, Any] = {"out": context.work / "out", "seed": context.seed}
-    found |= {"device": context.device, "threads": context.threads}
-    found |= {"world_size": context.world_size}
+    work = context.work.absolute()  # the program may run in another folder
+    found: dict[str, Any] = {"out": work / "out", "seed": context.seed, "device": context.device}
+    found |= {"threads": context.threads, "world_size": context.world_size}
     if checkpoint is not None:
         found["checkpoint"] = checkpoint.path.resolve()
     if config.data:
-        found["data"] = context.work / f"data.{config.data_format}"
+        found["data"] = work / f"data.{config.data_format}"
     return {name: str(value) for name, value in found.items()}
 
 

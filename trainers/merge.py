@@ -25,7 +25,7 @@ from .corpus import encode_corpus, load_corpus
 from .distributed import assert_alone
 from .loop import answer_loss, reproducible
 from .speed import Timing
-from .tensor_files import check_alike, entries, other_files, write_mixed
+from .tensor_files import check_alike, entries, other_files, parameters, write_mixed
 
 if TYPE_CHECKING:
     import torch
@@ -117,7 +117,7 @@ def plan_choose(
         len(example.tokens) for example in encode_corpus(rows, found.tokenizer, found.context)
     ]
     steps = len(candidates) * sum(math.ceil(len(some) / BATCH) for some in rows.values())
-    memory = sum(entry.end - entry.start for _, entry in entries(candidates[0]).values())
+    memory = 4 * parameters(candidates[0])  # one at a time, in float32
     told = {"rows": len(counts), "tokens": sum(counts), "steps": steps, "memory": memory}
     return _plan("choose", candidates[0], **told)
 
@@ -130,7 +130,7 @@ def _plan(
         rows=rows,
         tokens=tokens,
         steps=steps,
-        parameters=weigh(parent.path).parameters,
+        parameters=parameters(parent),
         trainable=0,
         memory_bytes=memory,
         seconds=None,

@@ -8,6 +8,7 @@ Not here: what is made of the tensors (merge.py).
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,6 +37,11 @@ def entries(checkpoint: Checkpoint) -> dict[str, tuple[Path, TensorEntry]]:
         for file, header in shards(checkpoint.path).items()
         for name, entry in header.tensors.items()
     }
+
+
+def parameters(checkpoint: Checkpoint) -> int:
+    """Numbers in all tensors, by the files' headers alone."""
+    return sum(math.prod(entry.shape) for _, entry in entries(checkpoint).values())
 
 
 def check_alike(first: Checkpoint, other: Checkpoint) -> None:

@@ -299,6 +299,19 @@ def test_braces_of_json_and_hydra_pass_unchanged(tmp_path):
     assert (context.work / "out" / "said").read_text() == '{"a": {"b": 1}}${name} 4'
 
 
+def test_a_program_that_runs_elsewhere_is_given_whole_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    script = (
+        "import sys; [open(path, 'a').close() for path in (sys.argv[1] + '/said', sys.argv[2])]"
+    )
+    command = [sys.executable, "-c", script, "{out}", "{data}"]
+    context, data = StageContext(Path("out")), {"pocket/math@train": 2}
+    with pytest.raises(CheckpointError):
+        stages.get("engine").run(None, context, command=command, working_folder="there", data=data)
+    assert (tmp_path / "out.work" / "out" / "said").is_file()
+
+
 EXAMPLES = sorted(
     (Path(stages.get("engine").function.__code__.co_filename).parent).glob("engine_*.yaml")
 )
