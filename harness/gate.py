@@ -243,9 +243,9 @@ def _lost(
     """The claims of one reference that are proven lost, with their decisions and Holm's p."""
     adjusted = ruling.adjusted or {}
     return [
-        (e.plan.claim.id, e.decision, adjusted[prefix + e.plan.claim.id])
+        (words.claim_lost(e), e.read, adjusted[prefix + e.plan.claim.id])
         for e in evidence
-        if e.decision and prefix + e.plan.claim.id in ruling.failed
+        if e.read and prefix + e.plan.claim.id in ruling.failed
     ]
 
 

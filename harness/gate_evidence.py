@@ -8,7 +8,7 @@ over claims, outcomes and exit codes (gate.py).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .comparability import RunLike
@@ -71,12 +71,18 @@ class Evidence:
         return min(1.0, self.decision.p_gain * (LOOKS if self.stopped else 1))
 
     @property
+    def read(self) -> Decision | None:
+        """The decision with the difference that a loss is read from: at equal style, where there is one."""
+        style, decision = self.equal_style, self.decision
+        if decision is None or style is None or style.delta is None or style.se is None:
+            return decision
+        low, high = style.low or 0.0, style.high or 0.0
+        return replace(decision, delta=style.delta, low=low, high=high, se=style.se)
+
+    @property
     def moved(self) -> tuple[float, float] | None:
         """The difference that counts in the mean over domains, with its standard error."""
-        style = self.equal_style
-        if style and style.delta is not None and style.se is not None:
-            return style.delta, style.se
-        return (self.decision.delta, self.decision.se) if self.decision else None
+        return (self.read.delta, self.read.se) if self.read else None
 
     @property
     def usable(self) -> bool:

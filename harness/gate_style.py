@@ -4,7 +4,7 @@ A judge may like length or markup. Both sides answered the same prompts, so half
 difference between their votes is the candidate's share against the baseline; it is modelled on how the two
 answers differ in style (statistics/style_control.py). FAIL reads the difference at equal style; PASS needs it
 and the votes as they are (gate statistics d). Where hardly any two answers are of one style there is no such
-figure: then a loss counts as it was voted, and nothing PASSes. An empty answer is no matter of style. Not
+figure: then a loss counts as it was voted, nothing PASSes and no gain is shown. An empty answer is no matter of style. Not
 here: fixed lists, of which the votes are all there is to say; whether the judge can be trusted
 (judge_report.py).
 """
@@ -69,10 +69,10 @@ def at_equal_style(
 
 
 def _by_votes(decision: Decision, why: str) -> tuple[Decision, EqualStyle]:
-    """A loss counts as it was voted, and nothing PASSes."""
+    """A loss counts as it was voted; nothing PASSes, and no gain is shown."""
     if decision.verdict == "pass":
         decision = replace(decision, verdict="inconclusive", flags=())
-    return decision, EqualStyle(why=why)
+    return replace(decision, z_gain=0.0, p_gain=1.0), EqualStyle(why=why)
 
 
 def _decided(

@@ -62,6 +62,6 @@ def _price(found: Waterbed, best: Evidence, others: dict[str, Evidence]) -> Exch
 
 
 def _change(found: Evidence) -> Change:
-    seen = found.decision
+    seen = found.read
     assert seen is not None
     return Change(found.plan.claim.id, seen.delta, seen.low, seen.high)

@@ -58,11 +58,12 @@ def domain_sentence(found: Evidence, *, failed: bool, adjusted: float | None, fa
         return f"INCONCLUSIVE: {estimate(found.decision)}; {_floor(found.plan)}."
     if found.plan.listed:
         return fixed_sentence(found.decision, found.paired.n, found.plan.listed)
-    said = _in_units(outcome(found.decision), clustered=found.paired.clustered)
-    if found.decision.verdict == "fail" and not failed:
+    seen = _seen(found, found.decision)
+    said = _in_units(outcome(seen), clustered=found.paired.clustered)
+    if seen.verdict == "fail" and not failed:
         p = _stated(1.0 if adjusted is None else adjusted)
         said = (
-            f"INCONCLUSIVE: {estimate(found.decision)}; a loss if this were the only claim, but not "
+            f"INCONCLUSIVE: {estimate(seen)}; a loss if this were the only claim, but not "
             f"among {family} (Holm p {p})."
         )
     rest = [_at_equal_style(found), _unit(found), _sampled(found), _early(found)]
@@ -107,13 +108,29 @@ def _at_equal_style(found: Evidence) -> str:
     if style is None or decision is None:
         return ""
     if style.delta is None or style.p_loss is None:
-        return f"No figure at equal length and style ({style.why}), so this counts as it was voted."
+        return (
+            f"No figure at equal length and style ({style.why}), so a loss counts as it was voted and nothing "
+            "can PASS."
+        )
+    if decision.verdict == "fail":
+        return f"That is at equal length and style (a modelling assumption); as voted {estimate(decision)}."
     level = f"{100 * decision.confidence:g}%"
     return (
         f"At equal length and style {points(style.delta)} points, {level} CI "
         f"[{points(style.low or 0.0)}, {points(style.high or 0.0)}], p {_stated(style.p_loss)} (a "
         "modelling assumption): FAIL reads this, PASS needs both."
     )
+
+
+def _seen(found: Evidence, decision: Decision) -> Decision:
+    """The decision with the figures that it rests on: a loss is read at equal length and style."""
+    return (found.read or decision) if decision.verdict == "fail" else decision
+
+
+def claim_lost(found: Evidence) -> str:
+    """How a lost claim is called: with what was held equal, where its votes are not what counts."""
+    id = found.plan.claim.id
+    return f"{id} at equal length and style" if found.read is not found.decision else id
 
 
 def _unit(found: Evidence) -> str:
@@ -163,11 +180,10 @@ def rule(found: Evidence, adjusted: float | None, family: int) -> str:
     if found.decision is None:
         return f"{allowed}; nothing was observed."
     holm = "" if adjusted is None else f", Holm-adjusted over {family} {_stated(adjusted)}"
-    seen = found.decision
+    seen = _seen(found, found.decision)
+    how = "" if seen is found.decision else " at equal length and style"
     low, high = points(seen.low), points(seen.high)
-    return (
-        f"{allowed}; observed {points(seen.delta)} [{low}, {high}], p {_stated(seen.p_loss)}{holm}."
-    )
+    return f"{allowed}; observed {points(seen.delta)} [{low}, {high}]{how}, p {_stated(seen.p_loss)}{holm}."
 
 
 def pooled_sentence(pooled: Pooled | None, adjusted: float | None) -> str:

@@ -91,6 +91,17 @@ def test_a_loss_that_longer_answers_hide_is_a_regression() -> None:
     assert (chat.badge, verdict.exit_code) == ("fail", 1)
 
 
+def test_a_regression_is_told_in_the_figures_that_it_was_read_from() -> None:
+    verdict, chat = gated(*sides(600, factor=1.9, better=-0.9))
+    assert chat.delta is not None and chat.delta > 0.04, "more votes than before"
+    assert verdict.sentence.startswith(
+        "chat at equal length and style lost 20.8 points (90% CI [-26"
+    )
+    assert chat.sentence.startswith("FAIL: -20.8 points")
+    assert "at equal length and style (a modelling assumption); as voted +7.5" in chat.sentence
+    assert "observed -20.8 [-26.2, -15.2] at equal length and style" in chat.rule
+
+
 def test_without_a_change_of_style_both_figures_agree() -> None:
     _, chat = gated(*sides(600, factor=1.0, better=-0.8))
     assert chat.badge == "fail" and chat.delta is not None and chat.equal_style is not None
@@ -115,6 +126,9 @@ def test_where_no_two_answers_are_of_one_style_a_loss_counts_as_it_was_voted() -
     assert "hardly any two are alike" in chat.sentence
     _, chat = gated(*sides(1500, factor=30.0, better=-3.4))
     assert chat.badge == "inconclusive", "a PASS by votes alone"
+    assert "nothing can PASS" in chat.sentence
+    assert chat.delta is not None and chat.delta > 0 and chat.comparison is not None
+    assert chat.comparison.p_gain == 1.0, "a gain by votes alone"
 
 
 @pytest.mark.parametrize("own", ["lost", [1.0], [float("nan"), 0, 0, 0], [-1.0, 0, 0, 0]])
