@@ -326,7 +326,7 @@ def _since(
     rows = []
     for attempt in (a for a in lineage.attempts if a.accepted and a.name != lineage.trunk[0]):
         own = [matrix.matrix.cumulative.get((attempt.name, name)) for name in columns]
-        badges = [_anchored(attempt, lineage.trunk[0], name) for name in columns]
+        badges = [_anchored(attempt, lineage.trunk, name) for name in columns]
         rows.append(
             AnchorRow(
                 attempt.name,
@@ -337,13 +337,17 @@ def _since(
     return tuple(rows)
 
 
-def _anchored(attempt: Attempt, anchor: str, name: str) -> str:
-    """What the gate said of a claim against the anchor."""
+def _anchored(attempt: Attempt, trunk: Sequence[str], name: str) -> str:
+    """What the gate said of a claim against the anchor.
+
+    The first stage after the anchor is gated against it alone, whatever its weights were made from: a
+    healed checkpoint was made from a rejected one.
+    """
     verdict = attempt.verdict
     known: Sequence[DomainVerdict] = ()
     if verdict and verdict.anchor:
         known = verdict.anchor.domain_list
-    elif verdict and attempt.parent == anchor:
+    elif verdict and attempt.name == trunk[1]:
         known = verdict.domain_list
     return next((d.badge for d in known if d.id == name), "inconclusive")
 

@@ -20,8 +20,9 @@ from waterbed.harness.errors import DataError, UsageError
 from waterbed.harness.lineage import Lineage, read_lineage
 from waterbed.harness.lineage_matrix import LineageMatrix, lineage_matrix
 from waterbed.harness.run import Run
-from waterbed.reports.budget import PAGE_BYTES
+from waterbed.reports.budget import PAGE_BYTES, PLANS
 from waterbed.reports.lineage_page import write_lineage_page
+from waterbed.reports.lineage_view import lineage_view
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\u202e"
 
@@ -112,15 +113,14 @@ def test_each_cell_of_the_tree_is_what_the_gate_of_that_attempt_saw(
     assert "one.1" in tree.text
 
 
-def test_a_loss_hangs_below_the_waterline_and_a_gain_stands_above_it(
-    page: Any, lineage: Lineage
-) -> None:
-    titles = [t.text for t in page.all("title") if "points" in t.text and ", knowledge" in t.text]
-    worst = next(t for t in titles if t.startswith("one.1"))
-    bars = [e for e in page.all("rect") if "svg" in e.parents and "table" in e.parents]
-    assert "regressed" in worst and "−" in worst
-    assert {float(bar.attributes["y"]) <= 20 for bar in bars} == {True}
-    assert max(float(bar.attributes["height"]) for bar in bars) == 18
+def test_a_loss_hangs_below_the_waterline_and_a_gain_stands_above_it(page: Any) -> None:
+    titles = [t.text for t in page.all("title") if " points" in t.text and "td" in t.parents]
+    bars = [e.attributes for e in page.all("rect", width="40%")]
+    assert any("regressed: −" in title for title in titles)
+    for title, bar in zip(titles, bars, strict=True):
+        top, height = float(bar["y"]), float(bar["height"])
+        assert (top if ": −" in title else top + height) == pytest.approx(20)
+    assert max(float(bar["height"]) for bar in bars) == 18
 
 
 def test_the_steps_of_what_was_accepted_add_up_to_the_change_since_the_anchor(
@@ -269,6 +269,21 @@ def test_a_loop_that_began_with_nothing_has_its_first_checkpoint_as_the_anchor(
     (out / "gates" / "one.2" / "verdict.json").unlink()
     assert read_lineage(out).trunk == ("one.2", "three.1")
     assert "What was accepted against one.2" in words(read(write_lineage_page(out)))
+
+
+def test_a_first_stage_that_was_healed_keeps_the_marks_of_its_gate_against_the_anchor(
+    edited: Callable[..., Path],
+) -> None:
+    def change(record: dict[str, Any]) -> None:
+        record["attempts"][1] |= {"how": "heal", "parent": "one.1"}
+
+    found = read_lineage(edited(change))
+    healed = found.attempts[1].verdict
+    assert healed is not None and healed.anchor is None
+    view = lineage_view(found, lineage_matrix(found), {}, toy=True, plan=PLANS[0])
+    marks = [cell.tone for cell in view.since[0].cells if cell]
+    assert marks == [domain.badge for domain in healed.domain_list]
+    assert "pass" in marks
 
 
 def test_the_report_command_writes_the_page_of_a_loop_anew(
