@@ -3,10 +3,9 @@
 Schulman et al. 2017 (arXiv 1707.06347): eq. 7 is the clipped surrogate. Advantages are Schulman et al.
 2016 (GAE, arXiv 1506.02438), eq. 16; the reward of a token is minus beta times its log-ratio to the
 reference, and the answer's own reward comes with its last token (Ziegler et al. 2019, arXiv 1909.08593,
-section 2, with their controller of beta). Own loop: TRL dropped the method. Answers are sampled by
-the decode loop of the harness on the very weights that are trained. Not here: prompts
-(rollouts.py), rewards (reward_sums.py), the loss and its parts (ppo_loss.py), several processes, LoRA,
-vLLM.
+section 2, with their controller of beta). Own loop: TRL dropped the method. Answers are sampled by the
+decode loop of the harness on the very weights that are trained. Not here: prompts (rollouts.py), rewards
+(reward_sums.py), the loss and its parts (ppo_loss.py), several processes, LoRA, vLLM.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ import copy
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -108,20 +108,17 @@ class PpoConfig:
 
 def plan_ppo(checkpoint: Checkpoint | None, config: PpoConfig, context: StageContext) -> StagePlan:
     """The dry run of `ppo`: one measured batch, on weights that are thrown away."""
-    assert_alone(context, "ppo")
-    material = gather(checkpoint, config.data, config.sampled, context, "ppo")
-    steps = len(_order(material, config, context))
-    with opened(material, config.rewards) as rewards, reproducible(context):
-        learner = Learner(material, rewards, config, context)
+    with _learner(checkpoint, config, context) as learner:
+        material, order = learner.material, _order(learner.material, config, context)
         parameters = sum(p.numel() for p in learner.model.parameters())
         began = time.monotonic()
-        learner.step(0, _order(material, config, context)[0])
-        seconds = (time.monotonic() - began) * steps
+        learner.step(0, order[0])
+        seconds = (time.monotonic() - began) * len(order)
     return StagePlan(
         stage="ppo",
         rows=len(material.prompts),
         tokens=sum(map(len, material.prompts)) * config.sampled.n,
-        steps=steps * config.passes * config.parts,
+        steps=len(order) * config.passes * config.parts,
         parameters=parameters,
         trainable=parameters,
         memory_bytes=4 * 5 * parameters,  # weights, reference, gradients and two moments in float32
@@ -141,17 +138,10 @@ def ppo(checkpoint: Checkpoint | None, config: PpoConfig, context: StageContext)
         DataError: a row is no prompt with a task, or too long.
         InstrumentError: a reward broke, or left more than 5% of the answers unscored.
     """
-    assert_alone(context, "ppo")
-    material = gather(checkpoint, config.data, config.sampled, context, "ppo")
-    identity = ["ppo", repr(config), checkpoint.digest if checkpoint else None]
-    state = context.begin([*identity, fingerprint(material.rows)]) / "state.pt"
-    order = _order(material, config, context)
-    with (
-        opened(material, config.rewards) as rewards,
-        held_out(config.watched, material, config.sampled, context) as watched,
-        reproducible(context),
-    ):
-        learner = Learner(material, rewards, config, context, watched)
+    with _learner(checkpoint, config, context) as learner:
+        material, order = learner.material, _order(learner.material, config, context)
+        identity = ["ppo", repr(config), checkpoint.digest if checkpoint else None]
+        state = context.begin([*identity, fingerprint(material.rows)]) / "state.pt"
         begin = learner.restore(state)
         context.rewind(begin - 1)
         for step in range(begin, len(order)):
@@ -167,6 +157,21 @@ def ppo(checkpoint: Checkpoint | None, config: PpoConfig, context: StageContext)
         config=config,
         data=material.data,
     )
+
+
+@contextmanager
+def _learner(
+    checkpoint: Checkpoint | None, config: PpoConfig, context: StageContext
+) -> Iterator[Learner]:
+    """All that learns, on checked prompts; seeded while the block runs."""
+    assert_alone(context, "ppo")
+    material = gather(checkpoint, config.data, config.sampled, context, "ppo")
+    with (
+        opened(material, config.rewards) as rewards,
+        held_out(config.watched, material, config.sampled, context) as watched,
+        reproducible(context),
+    ):
+        yield Learner(material, rewards, config, context, watched)
 
 
 def _order(material: Material, config: PpoConfig, context: StageContext) -> list[list[int]]:
@@ -199,7 +204,7 @@ class Learner:
         rewards: Rewards,
         config: PpoConfig,
         context: StageContext,
-        watched: HeldOut | None = None,
+        watched: HeldOut | None,
     ) -> None:
         import torch
 

@@ -61,7 +61,6 @@ def test_prompts_that_are_trained_on_and_a_test_split_are_refused(
         ({}, "must name a dataset"),
         ({"pocket/chat-prompts@test": 8}, "test split"),
     ):
-        with pytest.raises(UsageError, match=said):
-            stages.get("ppo").run(
-                pocket_base, StageContext(tmp_path / "out"), **given, watched={"data": data}
-            )
+        for do in (stages.get("ppo").run, stages.get("ppo").plan):
+            with pytest.raises(UsageError, match=said):
+                do(pocket_base, StageContext(tmp_path / "out"), **given, watched={"data": data})
