@@ -9,8 +9,9 @@
     fp8           8-bit floats (E4M3), a scale a channel and a token
 
 Every linear layer is quantized but the output layer, unless `head` says so, those that `exclude` names, and
-the most sensitive ones if so many are to be kept; embeddings and norms never are. What is written loads in transformers, which unpacks weights and rounds activations as asked, and in
-vLLM, which has kernels for it. Not here: the numbers of a scheme (quantize_schemes.py), which layers are sensitive
+the most sensitive ones if so many are to be kept; embeddings and norms never are. What is written loads in
+transformers, which unpacks weights and rounds activations as asked, and in vLLM, which has kernels for it.
+Not here: the numbers of a scheme (quantize_schemes.py), which layers are sensitive
 (quantize_sensitivity.py), llm-compressor itself (oneshot.py), training with quantization.
 """
 
@@ -31,7 +32,7 @@ from .dense import Dense, open_dense, plan_dense
 from .distributed import assert_alone
 from .oneshot import compress, quiet, require_llm_compressor
 from .quantize_schemes import Scheme, fp8, grouped, int8
-from .quantize_sensitivity import ignored, most_sensitive, sensitivity
+from .quantize_sensitivity import check_left, ignored, sensitivity
 from .speed import Timing
 
 
@@ -245,14 +246,13 @@ def quantize(
         DataError: a calibration row is bad or too long.
         CheckpointError: the checkpoint does not load, or what was saved is not what was asked for.
     """
-    dense, calibration = _start(name, checkpoint, config, context)
-    ignore = ignored(dense.model, config.head, config.exclude)
+    dense, ignore, calibration = _start(name, checkpoint, config, context)
     with quiet():
         work = method(dense.model, config, ignore)
     further: dict[str, Any] = {}
     if config.keep_most_sensitive:
         found = sensitivity(dense, work.scheme, calibration.examples, context, name)
-        ignore += most_sensitive(found, config.keep_most_sensitive)
+        ignore += [name for part in [*found][: config.keep_most_sensitive] for name in part]
         further = {"sensitivity": {" ".join(part): nats for part, nats in found.items()}}
         dense = open_dense(dense.parent, name, context)  # the first was rounded
         with quiet():
@@ -279,8 +279,7 @@ def _plan(
     name: str, checkpoint: Checkpoint | None, config: QuantizeConfig, context: StageContext
 ) -> StagePlan:
     """The dry run of every method; nothing is timed, since there are no steps."""
-    dense, calibration = _start(name, checkpoint, config, context)
-    ignored(dense.model, config.head, config.exclude)
+    dense, _, calibration = _start(name, checkpoint, config, context)
     count = len(calibration.examples)
     tokens = sum(len(example.tokens) for example in calibration.examples)
     return plan_dense(dense, name, steps=0, rows=count, tokens=tokens)
@@ -288,15 +287,17 @@ def _plan(
 
 def _start(
     name: str, checkpoint: Checkpoint | None, config: QuantizeConfig, context: StageContext
-) -> tuple[Dense, Calibration]:
-    """The checkpoint to quantize, and the rows to look at."""
+) -> tuple[Dense, list[str], Calibration]:
+    """The checkpoint to quantize, layers that stay as they are, and the rows to look at."""
     require_llm_compressor()
     assert_alone(context, name)
     dense = open_dense(checkpoint, name, context)
+    ignore = ignored(dense.model, config.head, config.exclude)
+    check_left(dense.model, ignore, config.keep_most_sensitive)
     if not config.data and not isinstance(config, CalibratedConfig):
-        return dense, NO_DATA
+        return dense, ignore, NO_DATA
     longest = config.longest or dense.longest
-    return dense, gather(config.data, dense.tokenizer, longest, context.seed)
+    return dense, ignore, gather(config.data, dense.tokenizer, longest, context.seed)
 
 
 register("rtn", RtnConfig, rtn)

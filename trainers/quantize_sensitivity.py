@@ -9,7 +9,7 @@ methods (quantize.py); other numbers of bits for other layers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..harness.errors import UsageError
@@ -90,18 +90,18 @@ def sensitivity(
     return {part: nats[part] / tokens for part in sorted(nats, key=lambda p: (-nats[p], p))}
 
 
-def most_sensitive(found: Mapping[Part, float], count: int) -> list[str]:
-    """Layers of the first `count` parts.
+def check_left(model: Any, ignore: Sequence[str], keep: int) -> None:
+    """Stop where nothing would be left to quantize beside `keep` parts, before any is measured.
 
     Raises:
-        UsageError: nothing would be left to quantize.
+        UsageError: names both numbers.
     """
-    if count >= len(found):
+    found = parts(linear(model, ignore))
+    if keep >= len(found):
         raise UsageError(
-            f"keep_most_sensitive is {count} and the model has {len(found)} parts to quantize; leave at "
+            f"keep_most_sensitive is {keep} and the model has {len(found)} parts to quantize; leave at "
             "least one of them."
         )
-    return [name for part in [*found][:count] for name in part]
 
 
 def rounding(layers: Iterable[Any], *, on: bool) -> None:
