@@ -45,7 +45,6 @@ class Rewards:
 
     material: Material
     weights: Mapping[str, float]
-    backends: Mapping[Role, Backend]
     known: dict[tuple[str, str], Scorer]
 
     def score(self, rows: Sequence[int], generations: Sequence[Generation]) -> Rewarded:
@@ -159,7 +158,7 @@ def opened(material: Material, weights: Mapping[str, float]) -> Iterator[Rewards
             for name in weights
             for task in asked.values()
         }
-        yield Rewards(material, weights, backends, known)
+        yield Rewards(material, weights, known)
 
 
 def _roles(names: Sequence[str], asked: Any) -> set[Role]:

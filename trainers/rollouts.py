@@ -216,6 +216,9 @@ def roll(
     found: dict[int, list[int]] = {}
     for row in decode(engine, asked, material.loaded.ends):
         if row.reason is None:
-            raise TrainingDiverged(f"While sampling, {row.fault}; lower the learning rates.")
+            raise TrainingDiverged(
+                f"While sampling, {row.fault}; lower the learning rates, or start from another checkpoint if "
+                "nothing was trained yet."
+            )
         found[row.index] = [*row.tokens, *([] if row.end is None else [row.end])]
     return [found[index] for index in range(len(asked))]
