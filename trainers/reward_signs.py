@@ -1,9 +1,8 @@
 """Signs that a reward is gamed rather than earned, read from the metrics of a stage in training.
 
-Three signs: the reward rises while the score on held-out prompts falls; answers grow out of
-all proportion; different prompts get the same answer. A sign is a reason to look at answers, not a proof, so
-it warns and stops nothing. Not here: what is measured (reward_sums.py,
-held_out.py); the gate, which decides.
+Three signs: the reward rises while the score on held-out prompts falls; answers grow out of all
+proportion; different prompts get the same answer. A sign is a reason to look at answers, not a proof, so it
+warns and stops nothing. Not here: what is measured (reward_sums.py, held_out.py); the gate, which decides.
 """
 
 from __future__ import annotations
