@@ -26,16 +26,23 @@ def size_of(checkpoint: Checkpoint) -> dict[str, int | None]:
     headers = shards(checkpoint.path)
     numbers = [math.prod(t.shape) for header in headers.values() for t in header.tensors.values()]
     packed = "quantization_config" in _json(checkpoint, "config.json")
-    counted = (_json(checkpoint, LINEAGE).get("achieved") or {}).get("after") or {}
     return {
         "bytes": sum(file.stat().st_size for file in headers),
-        "parameters": counted.get("parameters") if packed else sum(numbers),
+        "parameters": _counted(checkpoint) if packed else sum(numbers),
     }
+
+
+def _counted(checkpoint: Checkpoint) -> int | None:
+    """What the compression stage counted; a file that came with the checkpoint may say anything."""
+    found: Any = _json(checkpoint, LINEAGE)
+    for key in ("achieved", "after", "parameters"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if type(found) is int else None
 
 
 def _json(checkpoint: Checkpoint, name: str) -> dict[str, Any]:
     try:
         found = json.loads((checkpoint.path / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -317,3 +318,21 @@ def test_a_checkpoint_knows_its_bytes_and_its_weights_without_being_loaded(
     assert found["bytes"] == file.stat().st_size
     assert found["parameters"] is not None
     assert 0 < file.stat().st_size - 4 * found["parameters"] < 20_000, "float32 and a header"
+
+
+@pytest.mark.parametrize(
+    ("said", "counted"),
+    [
+        ({"achieved": {"after": {"parameters": 321}}}, 321),
+        ({"achieved": {"after": {"parameters": "many"}}}, None),
+        ({"achieved": ["after"]}, None),
+        ({}, None),
+    ],
+)
+def test_packed_weights_are_as_many_as_their_stage_counted_and_unknown_where_it_says_no_number(
+    pocket_base: Checkpoint, tmp_path: Path, said: Any, counted: int | None
+) -> None:
+    shutil.copy(pocket_base.path / "model.safetensors", tmp_path)
+    (tmp_path / "config.json").write_text('{"quantization_config": {}}')
+    (tmp_path / "waterbed.json").write_text(json.dumps(said))
+    assert size_of(replace(pocket_base, path=tmp_path))["parameters"] == counted
