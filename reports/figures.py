@@ -127,8 +127,8 @@ def moment(text: str) -> str:
     """An ISO date and time as "2026-11-20 17:20 UTC"; anything else as it is."""
     try:
         when = datetime.fromisoformat(text)
-    except ValueError:
+        if "T" not in text or when.tzinfo is None:
+            return text
+        return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError):
         return text
-    if "T" not in text or when.tzinfo is None:
-        return text
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

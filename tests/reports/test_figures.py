@@ -90,6 +90,7 @@ def test_a_rate_has_no_more_digits_than_it_is_worth() -> None:
         ("2026-11-20T19:24:49+01:00", "2026-11-20 18:24 UTC"),
         ("2026-11-20", "2026-11-20"),
         ("yesterday", "yesterday"),
+        ("0001-01-01T00:00:00+01:00", "0001-01-01T00:00:00+01:00"),
     ],
 )
 def test_a_moment_is_read_from_iso_and_anything_else_left_alone(text: str, shown: str) -> None:
