@@ -140,8 +140,8 @@ def read_scenario(node: ast.Call, texts: Mapping[str, str]) -> Scenario:
     Raises:
         Uncovered: it holds something that is not carried out here.
     """
-    found = value_of(node, texts)
     try:
+        found = value_of(node, texts)
         told, opening = _beginning(found.get("messages", []))
         allowed, denied = found["tool_allow_list"], found.get("tool_deny_list") or []
         tools = tuple(name for name in allowed if name not in denied)
@@ -157,7 +157,7 @@ def read_scenario(node: ast.Call, texts: Mapping[str, str]) -> Scenario:
             Matcher(*_milestones(found, "milestone")),
             Matcher(*_milestones(found, "minefield")),
         )
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
         raise Uncovered(f"it is not of the known form ({error!r})") from None
 
 

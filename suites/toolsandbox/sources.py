@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...harness.errors import DataError
+from ...harness.errors import DataError, WaterbedError
 from ...harness.folders import data_path, data_root
 from ..python_source import functions, parsed
+from .milestones import Uncovered
 from .scenarios import value_of
 from .similarity import Rows
 from .world import TOOLS
@@ -50,6 +51,22 @@ def scenario_files() -> list[str]:
 
 class Sources:
     """What ToolSandbox's files say beside the scenarios."""
+
+    def check(self) -> None:
+        """Read everything, so that no conversation begins which lacks a file.
+
+        Raises:
+            UsageError: a file is missing.
+            DataError: one is of another form.
+        """
+        try:
+            _ = self.texts, self.contacts, self.told, self.documents
+        except WaterbedError:
+            raise
+        except (Uncovered, LookupError, TypeError, ValueError) as error:
+            raise DataError(
+                f"ToolSandbox's files are not of the known form ({error}); get {SOURCE} again."
+            ) from error
 
     @functools.cached_property
     def texts(self) -> Mapping[str, str]:

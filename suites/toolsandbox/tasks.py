@@ -132,6 +132,7 @@ class ToolSandbox:
             UsageError: a file is missing, or a named scenario is not covered or not there.
             DataError: a file is of another form.
         """
+        self.sources.check()
         left = dict.fromkeys(self.names, "there is no such scenario")
         for file in scenario_files():
             for node in expressions(module(file)):
@@ -146,10 +147,11 @@ class ToolSandbox:
                 left.pop(name, None)
                 shown = {"task": scenario.task, "opening": scenario.opening}
                 yield Sample(name, shown, {"scenario": ast.unparse(node)})
-        for name in set(self.names) & set(left):
-            raise UsageError(
-                f"ToolSandbox's scenario '{name}' cannot be played here: {left[name]}."
-            )
+        for name in self.names:
+            if name in left:
+                raise UsageError(
+                    f"ToolSandbox's scenario '{name}' cannot be played here: {left[name]}."
+                )
 
     def converse(self, sample: Sample) -> Generator[Generate, Generation, Score]:
         source = ast.parse(sample.target["scenario"], mode="eval").body

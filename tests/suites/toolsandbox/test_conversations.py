@@ -226,12 +226,44 @@ def test_a_user_that_fails_leaves_the_scenario_unscored(phone: Path) -> None:
 
 def test_missing_and_odd_files_are_named(phone: Path) -> None:
     (phone / "tools" / "contact.py").write_text("x = 1\n")
-    task = suite("wifi_off")
     with pytest.raises(DataError, match="define no add_contact; get tool_sandbox of github"):
-        next(task.converse(task.items[0]))
+        _ = suite("wifi_off").items
+    base = phone / "scenarios" / "base_scenarios.py"
+    base.write_text(base.read_text().replace('"Ann"', "7 + 'Ann'"))
+    with pytest.raises(
+        DataError, match=r"not of the known form \(unsupported operand.*; get tool_"
+    ):
+        _ = suite("wifi_off").items
     (phone / "scenarios" / "user_simulator_few_shot_examples.py").unlink()
     with pytest.raises(UsageError, match=r"examples\.py' is missing; put .*Apple's sample code"):
         _ = suite().items
+
+
+def test_scenarios_that_are_no_python_are_named(phone: Path) -> None:
     (phone / "scenarios" / "single_tool_call_scenarios.py").write_text("def f(:\n")
     with pytest.raises(DataError, match="not readable Python"):
         _ = suite().items
+
+
+@pytest.mark.parametrize(
+    ("row", "more"),
+    [
+        ("{'wifi': 1 + 'a'}", ""),
+        ("{['wifi']: True}", ""),
+        ("{'wifi': " + "1 + " * 2000 + "1}", ""),
+        ("['wifi']", ""),
+        ("{'wifi': True}", "milestone_edge_list=[(1,)],"),
+    ],
+)
+def test_a_scenario_of_another_form_is_refused_by_name(phone: Path, row: str, more: str) -> None:
+    odd = small_phone.scenario(
+        "odd",
+        ["set_wifi_status"],
+        small_phone.state("SETTING", "snapshot_similarity", row),
+        more=more,
+    )
+    (phone / "scenarios" / "single_tool_call_scenarios.py").write_text(f"listed = [{odd}]\n")
+    with pytest.raises(
+        UsageError, match="'odd' cannot be played here: it is not of the known form"
+    ):
+        _ = suite("odd").items
