@@ -13,11 +13,10 @@ from typing import Any
 
 from .loop_case import Case, Tries, replay_datasets
 from .loop_records import Judged, Proposal, Skipped
+from .recipe import HEAL_STAGE
 from .stage import stages
 from .stage_config import problems
 
-#: The stage that teaches a damaged checkpoint what the one before it answers.
-HEAL_STAGE = "distill"
 #: Rows of replay for each domain of which the loop knows no rows that were learned.
 HEAL_ROWS = 1000
 #: Rows in all; where more were learned, every dataset gives its share.

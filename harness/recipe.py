@@ -29,6 +29,8 @@ REMEDIES: tuple[Remedy, ...] = get_args(Remedy)
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$")]
 #: `reserve: rest`: the items beyond `limit` are kept for confirmation.
 REST = "rest"
+#: The stage that teaches a damaged checkpoint what the one before it answers.
+HEAL_STAGE = "distill"
 
 
 class Budget(Config):
@@ -204,3 +206,9 @@ def _settings_problems(step: StageStep) -> Iterator[tuple[Loc, str]]:
     for at, settings in step.variants():
         for key, wrong in problems(config, settings, step.stage):
             yield (*at, *key), str(wrong)
+    if step.heal and HEAL_STAGE in stages.all():
+        follows = {"data": {"rows": 1}, "teacher": "the checkpoint before"}  # known only later
+        for key, wrong in problems(
+            stages.get(HEAL_STAGE).config, {**follows, **step.heal}, HEAL_STAGE
+        ):
+            yield ("heal", *key), str(wrong)

@@ -50,6 +50,8 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
         ("on_red: repair", "retry: [{rl: 1}]", 8, "setting of stage 'sft' 'rl'"),
         ("6000}", "6000}\n      epochs: -1", 6, "epochs must be above 0, got -1"),
         ("6000}", "6000}\n      lr: fast", 8, "'lr'"),
+        ("6000}", "6000}\n    heal: {muon_rl: 1}", 8, "setting of stage 'distill' 'muon_rl'"),
+        ("6000}", "6000}\n    heal: {data: [1]}", 8, "'data'"),
         ("[pocket]", "[pockte]", 1, "There is no suite 'pockte'; did you mean 'pocket'?"),
         ("[pocket]", "[pocket]\nreserve: [pocket/math]", 2, "is among the suites"),
         ("[pocket]", "[pocket]\nreserve: rest", 2, "set a limit"),
