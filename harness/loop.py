@@ -203,7 +203,7 @@ class _Loop:
                 self.anchor = self.anchor or node
                 label = self._decision(name)["label"]
                 self._promote(node, label)
-                self.learned |= learned(proposal.settings)
+                self.learned = learned(proposal.settings, self.learned)
                 self.targets |= {step.target.split("/")[0]} if step.target else set()
                 return _End(0, node, go_on=True)
             if judged.outcome == "invalid":

@@ -101,15 +101,27 @@ def _mixed(settings: Mapping[str, Any], rows: Mapping[str, int]) -> dict[str, An
     return {**settings, "data": data, **({"replay": None} if replayed else {})}
 
 
-def learned(settings: Mapping[str, Any]) -> dict[str, int | None]:
-    """The chats and texts that a training with these settings learned, by dataset."""
-    if not isinstance(settings.get("data"), Mapping):
-        return {}
+def learned(
+    settings: Mapping[str, Any], before: Mapping[str, int | None] | None = None
+) -> dict[str, int | None]:
+    """The chats and texts that a training with these settings learned, by dataset.
+
+    Args:
+        before: what was learned already; of one dataset the larger number counts, since a compression
+            only looks at a few of the same rows.
+    """
+    known = dict(before or {})
+    if not isinstance(settings, Mapping) or not isinstance(settings.get("data"), Mapping):
+        return known
     try:
         whole: dict[str, int | None] = _mixed(settings, {})["data"]
-        return {name: n for name, n in whole.items() if shape(name) in ("messages", "text")}
-    except (WaterbedError, KeyError):
-        return {}  # a base from elsewhere, whose data is not here
+        texts = {k: n and int(n) for k, n in whole.items() if shape(k) in ("messages", "text")}
+    except (WaterbedError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return known  # a base from elsewhere, whose data is not here or is written otherwise
+    for name, n in texts.items():
+        already = known.get(name, 0)
+        known[name] = None if n is None or already is None else max(n, already)
+    return known
 
 
 def _interpolate(case: Case) -> Tries:

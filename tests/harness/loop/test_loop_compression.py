@@ -128,6 +128,28 @@ def test_what_a_training_learned_is_known_with_its_replay() -> None:
     assert learned({"sparsity": 0.5}) == {}
 
 
+def test_a_compression_that_looks_at_a_few_rows_does_not_make_the_loop_forget_the_others() -> None:
+    name, all_rows = "pocket/math@train", {"pocket/code-replay@train": None}
+    before = {name: 6000, **all_rows}
+    looked = {"keep_most_sensitive": 2, "data": {name: 64, "pocket/code-replay@train": 64}}
+    assert learned(looked, before) == before
+    assert learned({"data": {name: 9000}}, before) == {name: 9000, **all_rows}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["data"],
+        {"data": {"pocket/math@train": "many"}},
+        {"data": {"pocket/math@train": 10}, "replay": 5},
+        {"data": {"pocket/math@train": 10}, "replay": {"rows": 5, "domains": {"code": 0}}},
+        {"data": {"nobody/knows": 10}},
+    ],
+)
+def test_a_base_that_says_nonsense_of_itself_has_learned_nothing_that_is_known(settings) -> None:
+    assert learned(settings, {"pocket/math@train": 3}) == {"pocket/math@train": 3}
+
+
 def test_a_healed_checkpoint_has_the_rejected_one_as_its_parent(recipe, tmp_path: Path) -> None:
     out = tmp_path / "out"
     step = {
