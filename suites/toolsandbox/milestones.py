@@ -99,7 +99,11 @@ class Matcher:
     def similarity(self, trajectory: Trajectory) -> float | None:
         """Mean similarity of the milestones; None where there is none."""
         found = self.match(trajectory)
-        return None if found is None else sum(s for _, s in found.values()) / self.count
+        return None if found is None else self.mean(found)
+
+    def mean(self, found: Mapping[int, tuple[int, float]]) -> float:
+        """Mean similarity of milestones that were matched; one that was left out counts 0."""
+        return sum(s for _, s in found.values()) / self.count
 
 
 class _Search:

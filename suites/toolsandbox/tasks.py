@@ -199,8 +199,8 @@ def judged(scenario: Scenario, phone: Phone) -> Score:
     """The mean similarity of the milestones, and 0 where a minefield has any."""
     milestones = scenario.milestones.match(phone.trajectory)
     mined = scenario.minefields.similarity(phone.trajectory) or 0.0
-    found = scenario.milestones.similarity(phone.trajectory)
-    value = 0.0 if mined else min(1.0, 1.0 if found is None else found)
+    found = 1.0 if milestones is None else scenario.milestones.mean(milestones)
+    value = 0.0 if mined else min(1.0, found)
     reason = None if value == 1.0 else "minefield" if mined else "wrong"
     near = {str(n): round(own, 4) for n, (_, own) in sorted((milestones or {}).items())}
     return Score(value, reason, detail={**_detail(phone), "milestones": near})
