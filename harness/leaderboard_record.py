@@ -180,9 +180,23 @@ class Leaderboard:
         """Write `leaderboard.json` in one step."""
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.partial")
-        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
-        aside.write_text(text + "\n", encoding="utf-8")
+        aside.write_text(self.text() + "\n", encoding="utf-8")
         os.replace(aside, path)
+
+    def text(self) -> str:
+        """The record as JSON.
+
+        Raises:
+            ValueError: a number is NaN or infinite.
+        """
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """All that is read of a record before it is known to be of this version."""
+
+    schema_version: int
 
 
 def load_leaderboard(path: Path) -> Leaderboard:
@@ -196,59 +210,21 @@ def load_leaderboard(path: Path) -> Leaderboard:
         raise UsageError(
             f"There is no leaderboard at '{path}'; make one with `waterbed leaderboard`."
         )
+    from pydantic import TypeAdapter, ValidationError
+
+    text = path.read_bytes()
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if data["schema_version"] == SCHEMA_VERSION:
-            return _leaderboard(data)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        version = TypeAdapter(_Version).validate_json(text).schema_version
+        if version == SCHEMA_VERSION:
+            found = TypeAdapter(Leaderboard).validate_json(text)
+            found.text()
+            return found
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        what = ": ".join(part for part in (".".join(map(str, first["loc"])), first["msg"]) if part)
+        raise DataError(f"'{path}' is not a leaderboard ({what}); make it again.") from error
+    except ValueError as error:
         raise DataError(f"'{path}' is not a leaderboard ({error}); make it again.") from error
     raise DataError(
-        f"'{path}' has schema version {data['schema_version']}, this waterbed reads {SCHEMA_VERSION}; "
-        "make it again."
+        f"'{path}' has schema version {version}, this waterbed reads {SCHEMA_VERSION}; make it again."
     )
-
-
-def _leaderboard(data: dict[str, Any]) -> Leaderboard:
-    rest = {
-        "columns": tuple(Column(**c) for c in data["columns"]),
-        "places": tuple(_place(p) for p in data["places"]),
-        "duels": tuple(Duel(**d) for d in data["duels"]),
-        "recipes": tuple(_recipe(r) for r in data["recipes"]),
-    }
-    plain = {key: tuple(data[key]) for key in ("tasks", "axes", "notes")}
-    return Leaderboard(**{**data, **rest, **plain})
-
-
-def _place(data: dict[str, Any]) -> Place:
-    against, front = data["against"], data["front"]
-    rest = {
-        "overall": Estimate(**data["overall"]),
-        "scores": {name: Estimate(**s) for name, s in data["scores"].items()},
-        "against": _against(against) if against else None,
-        "spent": Spent(**data["spent"]),
-        "front": Front(**{**front, "dominated_by": tuple(front["dominated_by"])})
-        if front
-        else None,
-    }
-    return Place(**{**data, **rest})
-
-
-def _recipe(data: dict[str, Any]) -> RecipePlace:
-    change = data["change"]
-    rest = {
-        "runs": tuple(data["runs"]),
-        "overall": Estimate(**data["overall"]),
-        "change": Estimate(**change) if change else None,
-        "scores": {name: Estimate(**s) for name, s in data["scores"].items()},
-        "changes": {name: Estimate(**s) for name, s in data["changes"].items()},
-    }
-    return RecipePlace(**{**data, **rest})
-
-
-def _against(data: dict[str, Any]) -> Against:
-    mean = data["mean"]
-    rest = {
-        "mean": Change(**mean) if mean else None,
-        "claims": {name: Change(**c) for name, c in data["claims"].items()},
-    }
-    return Against(**{**data, **rest})

@@ -306,7 +306,43 @@ def test_the_record_comes_back_from_its_file_as_it_was(
     with pytest.raises(DataError, match="schema version 99"):
         load_leaderboard(file)
     file.write_text('{"schema_version": 1}')
-    with pytest.raises(DataError, match="is not a leaderboard"):
+    with pytest.raises(DataError, match=r"is not a leaderboard \(sentence: Field required\)"):
+        load_leaderboard(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[" * 100_000, "recursion limit"),
+        ("[]", "Input should be an object"),
+        ('{"schema_version": ', "EOF"),
+        ("\xff", "is not a leaderboard"),
+    ],
+)
+def test_a_file_that_is_no_record_is_refused_in_a_sentence(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    file = tmp_path / "leaderboard.json"
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(DataError, match=named):
+        load_leaderboard(file)
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ("<b>", r"places\.1\.overall\.low: Input should be a valid number"),
+        (float("nan"), "Out of range float values are not JSON compliant"),
+    ],
+)
+def test_a_record_that_says_no_number_where_one_stands_is_refused(
+    board: Leaderboard, tmp_path: Path, said: Any, named: str
+) -> None:
+    record = board.to_dict()
+    record["places"][1]["overall"]["low"] = said
+    file = tmp_path / "leaderboard.json"
+    file.write_text(json.dumps(record))
+    with pytest.raises(DataError, match=named):
         load_leaderboard(file)
 
 
