@@ -182,8 +182,13 @@ def test_recorded_bodies_of_vllm_are_read_whole() -> None:
     usage = BODIES["completion echo"]["usage"]
     billed = (usage["prompt_tokens"], usage["completion_tokens"])
     assert read == Echoed(told["logprobs"]["token_logprobs"][1], 1, billed)
-    first = BODIES["chat sampled"]["choices"][0]["logprobs"]["content"][0]["token"]
-    assert isinstance(first_tokens(BODIES["chat first token"], (first,)), Choice | Fault)
+    told = BODIES["chat first token"]
+    (first,) = told["choices"][0]["logprobs"]["content"]
+    likely = {top["token"]: top["logprob"] for top in first["top_logprobs"]}
+    read_first = first_tokens(told, ("Surely", " rather"))
+    billed = (told["usage"]["prompt_tokens"], told["usage"]["completion_tokens"])
+    assert read_first == Choice((likely["Sure"], likely[" r"]), (1, 1), *billed)
+    assert isinstance(first_tokens(told, ("Surely", "Sure")), Fault), "both begin alike"
 
 
 def test_thinking_and_calls_are_told_apart_from_the_answer() -> None:
