@@ -14,12 +14,12 @@ import math
 import os
 import resource
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from injected_checkpoints import BASES, Injected
+from injected_checkpoints import Injected
 
 from waterbed import evaluate, gate
 from waterbed.harness.checkpoints import Checkpoint
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUITE = "pocket"
+#: Records of checkpoints, in the folder of a study.
+JUDGED = "records.jsonl"
 UNSEEN = str(Path(__file__).with_name("unseen_pocket.py"))
 FIRST = 300
 OPTIONS = {"device": "cpu", "threads": 1}
@@ -83,27 +85,24 @@ class Study:
     folder: Path
     bases: dict[int, Base] = field(default_factory=dict)
 
-    @property
-    def file(self) -> Path:
-        """The records."""
-        return self.folder / "records.jsonl"
-
-    def records(self) -> dict[str, Record]:
-        """What is judged already, by name; a line torn by a kill is not."""
-        if not self.file.is_file():
-            return {}
-        lines = self.file.read_text(encoding="utf-8").splitlines()
+    def records(self, file: str = JUDGED) -> dict[str, Record]:
+        """What a file of the folder holds already, by name; a line torn by a kill is not there."""
+        place = self.folder / file
+        lines = place.read_text(encoding="utf-8").splitlines() if place.is_file() else []
         return {record["name"]: record for record in _whole(lines)}
 
-    def judge(self, injected: Injected) -> Record:
-        """The record of a checkpoint, taken from the file or made now."""
-        known = self.records().get(injected.name)
-        return known or self._keep(self._judged(injected))
+    def record(self, name: str, make: Callable[[], Record], file: str = JUDGED) -> Record:
+        """The record of this name, taken from the file or made now and kept there."""
+        if known := self.records(file).get(name):
+            return known
+        made = make()
+        with (self.folder / file).open("a", encoding="utf-8") as kept:
+            kept.write(f"\n{json.dumps(made)}\n")  # below a line that a kill tore
+        return made
 
-    def _keep(self, record: Record) -> Record:
-        with self.file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-        return record
+    def judge(self, injected: Injected) -> Record:
+        """The record of a checkpoint."""
+        return self.record(injected.name, lambda: self._judged(injected))
 
     def base(self, seed: int) -> Base:
         """A base with its stored Runs, complete ones taken up."""
@@ -116,11 +115,6 @@ class Study:
             claims = plan(run, Policy(), tasks).tested
             self.bases[seed] = Base(checkpoint, run, unseen, tuple(claims))
         return self.bases[seed]
-
-    def prepare(self) -> None:
-        """The bases' Runs, so that two processes never make one at once."""
-        for seed in BASES:
-            self.base(seed)
 
     def _judged(self, injected: Injected) -> Record:
         base, place = self.base(injected.base), self.folder / "made" / injected.name

@@ -7,7 +7,6 @@ loop nor its gate reads them. Not here: what a repair tries (harness/loop_repair
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,8 @@ from waterbed.harness.records import DOMAINS
 
 ARMS: tuple[Remedy, ...] = ("replay", "interpolate")
 ROWS = 2000
+#: Records of repairs, in the folder of a study.
+DONE = "repairs.jsonl"
 Record = Mapping[str, Any]
 
 
@@ -64,23 +65,9 @@ REPAIRS: Mapping[str, Repair] = {
 }
 
 
-def records(study: Study) -> dict[str, Record]:
-    """The repairs that are done, by name."""
-    file = study.folder / "repairs.jsonl"
-    if not file.is_file():
-        return {}
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return {record["name"]: record for record in map(json.loads, lines)}
-
-
 def repaired(study: Study, repair: Repair) -> Record:
     """The record of a repair, taken from the file or made now; a loop that was killed goes on."""
-    if repair.name in records(study):
-        return records(study)[repair.name]
-    record = _made(study, repair)
-    with (study.folder / "repairs.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
-    return record
+    return study.record(repair.name, lambda: _made(study, repair), DONE)
 
 
 def _made(study: Study, repair: Repair) -> Record:

@@ -195,7 +195,7 @@ def _summary(figures: Figures) -> str:
         ("red: the domain that truly lost most is among the named", share(reds, lambda j: j.worst in j.gate["named"])),
         ("the same, damage of two margins or more", share(grave, lambda j: j.worst in j.gate["named"])),
         ("red: it is the largest of the named", share(reds, lambda j: _first(j) == j.worst)),
-("claims named in which unseen items show no loss", unshown),
+        ("claims named in which unseen items show no loss", unshown),
         ("claims named in which unseen items exclude a loss of the margin", Share(len(figures.wrongly_named()), len(named))),
     ]  # fmt: skip
     lines = ["| | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows)]

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from injected_checkpoints import catalogue
 from injection_records import Study
-from injection_repairs import REPAIRS, held, records, repaired, section
+from injection_repairs import DONE, REPAIRS, held, repaired, section
 from injection_table import Figures, page, share
 from scipy.stats import binomtest
 
@@ -62,7 +62,7 @@ def test_a_red_fine_tuning_is_repaired_or_ends_red(study: Study, name: str) -> N
 
 
 def test_the_page_says_what_became_of_every_checkpoint(study: Study, figures: Figures) -> None:
-    done = records(study)
+    done = study.records(DONE)
     text = page(figures, made(study), section([done[name] for name in REPAIRS if name in done]))
     (study.folder / "injection.md").write_text(text, encoding="utf-8")
     print(text)
