@@ -71,10 +71,11 @@ def baseline(pocket_base: Checkpoint, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
+def tell(show: Callable[[str], None]) -> Callable[..., None]:
+    """Show cells as a row, below the columns' names."""
+
     def line(*cells: Any) -> None:
-        with capsys.disabled():
-            print(f"| {' | '.join(map(str, cells))} |")
+        show(f"| {' | '.join(map(str, cells))} |")
 
     line(*COLUMNS)
     line(*("---" for _ in COLUMNS))
