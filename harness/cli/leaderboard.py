@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .evaluate import Limit, Suites
+from .evaluate import Suites
 from .output import default_out, points, print_json, say, suite_names, table
 
 if TYPE_CHECKING:
@@ -34,7 +34,12 @@ def leaderboard(
         ),
     ] = None,
     suites: Suites = None,
-    limit: Limit = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            help="With which the Runs were evaluated: their gates then demand no more items."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the page.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print leaderboard.json.")] = False,
 ) -> None:
