@@ -21,7 +21,7 @@ from .errors import DataError, IncomparableRuns, UsageError
 from .gate import gate_runs
 from .gate_plan import domain_means
 from .leaderboard_costs import fronts, spent_by
-from .leaderboard_recipes import recipe_places
+from .leaderboard_recipes import as_counted, recipe_places
 from .leaderboard_record import (
     Against,
     Change,
@@ -38,7 +38,7 @@ from .statistics.clusters import clustered, clustered_interval
 from .statistics.families import Pooled, benjamini_hochberg, holm, pool_domains
 from .statistics.normal import critical_value
 from .statistics.proportions import wilson_interval
-from .statistics.ranking import Rank, Versus, rank_intervals
+from .statistics.ranking import Versus, rank_intervals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,8 @@ def leaderboard(
         runs: two or more, the baseline among them or not.
         baseline: what each is gated against.
         policy: of those gates; `harm` by default.
-        suites: tasks or domains to compare; default: all, and then all Runs must have the same.
+        suites: tasks or domains to compare; default: the policy's, else all, and then all Runs must have
+            the same.
         recipes: which of the Runs differ in their seed alone, by a name for what they have in common.
 
     Raises:
@@ -76,7 +77,7 @@ def leaderboard(
     """
     rules = policy or Policy.load("harm")
     named = _named(runs, baseline)
-    tasks = _same_tasks(named, suites)
+    tasks = _same_tasks(named, suites or rules.suites or None)
     tables = {name: run.scores() for name, run in named.items()}
     for name, run in named.items():
         _whole(name, run, tables[name], tasks)
@@ -223,7 +224,7 @@ def _assembled(
             best=ranks[name].best,
             worst=ranks[name].worst,
             overall=_overall(common, scores),
-            scores={own: _as_counted(common[own], s) for own, s in scores.items()},
+            scores={own: as_counted(common[own], s) for own, s in scores.items()},
             against=against.get(name),
             spent=spent[name],
             front=front.places.get(name),
@@ -233,7 +234,7 @@ def _assembled(
     first = next(iter(named.values()))
     tasks = sorted({task for claim in common.values() for task in claim.claim.tasks})
     return Leaderboard(
-        sentence=_sentence(places, ranks),
+        sentence=_sentence(places),
         baseline=base,
         policy={"name": rules.name, "hash": rules.hash},
         columns=tuple(_column(claim) for claim in common.values()),
@@ -280,12 +281,6 @@ def _estimate(claim: CommonClaim, name: str) -> Estimate:
     found = clustered(scores, list(side.unit))
     low, high = clustered_interval(found, CONFIDENCE)
     return Estimate(found.delta, max(0.0, low), min(1.0, high))
-
-
-def _as_counted(claim: CommonClaim, found: Estimate) -> Estimate:
-    if not claim.claim.lower_is_better:
-        return found
-    return Estimate(1 - found.value, 1 - found.high, 1 - found.low)
 
 
 def _overall(common: Common, scores: Mapping[str, Estimate]) -> Estimate:
@@ -358,9 +353,9 @@ def _notes(named: Mapping[str, RunLike], tasks: Sequence[str]) -> Iterator[str]:
             yield f"{first} and {name} differ: {'; '.join(notes)}"
 
 
-def _sentence(places: Sequence[Place], ranks: Mapping[str, Rank]) -> str:
+def _sentence(places: Sequence[Place]) -> str:
     """Who may be first."""
-    first = [p.name for p in places if ranks[p.name].best == 1]
+    first = [p.name for p in places if p.best == 1]
     if len(first) == 1:
         return f"{first[0]} is first of {len(places)} Runs on these items."
     named = f"{', '.join(first[:-1])} and {first[-1]}"

@@ -46,6 +46,13 @@ def recipe_places(
     return tuple(sorted(found, key=lambda place: (-place.overall.value, place.name)))
 
 
+def as_counted(claim: CommonClaim, found: Estimate) -> Estimate:
+    """A score, higher is better, as its metric counts."""
+    if not claim.claim.lower_is_better:
+        return found
+    return Estimate(1 - found.value, 1 - found.high, 1 - found.low)
+
+
 def _place(
     recipe: str,
     names: Sequence[str],
@@ -58,7 +65,7 @@ def _place(
     scores, changes = {}, {}
     for own, claim in common.items():
         parts = [claim.unit_shares(name) for name in names]
-        scores[own] = _turned(claim, _mean(parts, confidence))
+        scores[own] = as_counted(claim, _score(_mean(parts, confidence)))
         if baseline:
             shares = claim.unit_shares(baseline)
             changes[own] = _mean([part - shares for part in parts], confidence)
@@ -89,11 +96,3 @@ def _mean(runs: Sequence[Floats], confidence: float) -> Estimate:
 
 def _score(found: Estimate) -> Estimate:
     return Estimate(found.value, max(0.0, found.low), found.high)
-
-
-def _turned(claim: CommonClaim, found: Estimate) -> Estimate:
-    """A score as its metric counts."""
-    bounded = _score(found)
-    if not claim.claim.lower_is_better:
-        return bounded
-    return Estimate(1 - bounded.value, 1 - bounded.high, 1 - bounded.low)

@@ -166,6 +166,8 @@ def test_runs_that_were_not_made_the_same_way_are_refused_by_name() -> None:
 def test_other_tasks_forbid_nothing_where_the_common_ones_are_named() -> None:
     runs = [drawn("one", math=0.5), drawn("three", 1, math=0.5, code=0.9)]
     assert [c.id for c in leaderboard(runs, suites=["math"]).columns] == ["math"]
+    named = Policy.load("harm").model_copy(update={"suites": ("math",)})
+    assert leaderboard(runs, policy=named).columns == leaderboard(runs, suites=["math"]).columns
 
 
 def test_a_run_that_the_instrument_lost_too_much_of_is_no_measurement() -> None:
