@@ -22,6 +22,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from ..harness.records import Conversation, Generation, Request, Sample, Score
+from ..harness.tables import clean_text
 from ..harness.tasks import Metric, task
 from .bfcl import SETTINGS, card
 from .bfcl_files import accepted_answers, memory_sessions, questions
@@ -93,7 +94,7 @@ class _Memories:
 
     def _begin(self, scenario: str, memory: Memory, turn: Turn, more: str) -> Written | Native:
         """A new conversation, in which the model sees what its memory shows."""
-        told = memory_instruction(self.kind == "rec_sum", scenario, memory.shown)
+        told = memory_instruction(self.kind == "rec_sum", scenario, clean_text(memory.shown))
         talk = self.talk(documents(f"MemoryAPI_{self.kind}"))
         talk.begin([{"role": "system", "content": told + more}, *turn], ())
         return talk

@@ -143,6 +143,25 @@ def test_a_model_that_calls_without_end_or_nonsense_ends_and_knows_nothing(name:
 
 
 @pytest.mark.usefixtures("memories")
+@pytest.mark.parametrize("name", NAMES)
+def test_what_no_model_can_be_told_is_not_told_out_of_a_memory(name: str) -> None:
+    tool, given = (
+        ("core_memory_add", {"key": "odd", "value": "\ud800"})
+        if "kv" in name
+        else ("memory_append", {"text": "\ud800"})
+    )
+    left, shown = [calling(name.endswith("native"), tool, **given)], []
+
+    def said(messages: Sequence[Message]) -> Generation:
+        shown.append(messages[0].content.encode())
+        return left.pop() if left else Generation("Done.")
+
+    score, _ = played(name, said)
+    assert score.value == 0.0
+    assert b"ud800" in shown[-1] or "\N{REPLACEMENT CHARACTER}".encode() in shown[-1]
+
+
+@pytest.mark.usefixtures("memories")
 def test_a_memory_that_is_filled_beyond_bounds_loses() -> None:
     left = ["[memory_append(text='a' * 9999)]"] + [
         "[memory_replace(old_text='a', new_text='a' * 9999)]"
