@@ -1,12 +1,18 @@
-"""A real browser as a fixture; where there is none, what asks for it is skipped and says so."""
+"""A real browser as a fixture; where there is none, what asks for it is skipped and says so.
+
+And the example verdicts that the tests of reports read.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -31,3 +37,16 @@ def browse() -> Callable[..., tuple[str, list[str]]]:
         return done.stdout, re.findall(r"CONSOLE[:(].*", done.stderr)
 
     return open_page
+
+
+@pytest.fixture(scope="session")
+def examples() -> ModuleType:
+    """The functions of tests/reports/examples.py."""
+    name = "waterbed_reports_examples"
+    if name not in sys.modules:
+        file = Path(__file__).parents[1] / "reports" / "examples.py"
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import functools
 import http.server
-import importlib.util
 import re
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,20 +26,8 @@ HOSTILE = (
 )
 
 
-def _examples() -> ModuleType:
-    name = "waterbed_reports_examples"
-    if name not in sys.modules:
-        file = Path(__file__).parents[1] / "reports" / "examples.py"
-        spec = importlib.util.spec_from_file_location(name, file)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page(examples: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A red gate with flips, one of them hostile."""
     answers = Answer("kept the order", 1.0), Answer("lost the order", 0.0, "program_failed")
     bad = Answer(HOSTILE, 0.0, extracted=HOSTILE)
@@ -49,7 +35,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Flip("HumanEval/3", 0, "newly_failing", "Write words(text).", *answers),
         Flip("HumanEval/4", 0, "newly_failing", HOSTILE, bad, bad),
     )
-    verdict = _examples().verdict()
+    verdict = examples.verdict()
     groups = [FlipGroup("humaneval", "correct", flips), FlipGroup("gsm8k", "correct", flips)]
     return write_gate_page(verdict, tmp_path_factory.mktemp("page") / "gate.html", flips=groups)
 

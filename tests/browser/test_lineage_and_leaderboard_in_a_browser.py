@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from memory_runs import make_run
@@ -20,15 +19,8 @@ from waterbed.reports.lineage_page import write_lineage_page
 Browse = Callable[..., tuple[str, list[str]]]
 
 
-def _lineage(folder: Path) -> Path:
+def _lineage(folder: Path, examples: ModuleType) -> Path:
     """A red attempt at one stage, with the verdict of the gate page's example."""
-    file = Path(__file__).parents[1] / "reports" / "examples.py"
-    spec = importlib.util.spec_from_file_location("waterbed_reports_examples", file)
-    assert spec is not None and spec.loader is not None
-    examples = importlib.util.module_from_spec(spec)
-
-    sys.modules[spec.name] = examples
-    spec.loader.exec_module(examples)
     examples.verdict().save(folder / "gates" / "one.1" / "verdict.json")
     judged = {"attempt": "one.1", "outcome": "red", "exit_code": 1, "headline": "REGRESSION", "sentence": "<b>code</b> lost"}  # fmt: skip
     tried = {"attempt": "one.1", "parent": "base", "how": "first", "stage": "<i>", "settings": {}, "why": "why"}  # fmt: skip
@@ -45,13 +37,13 @@ def _lineage(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def pages(examples: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     runs = [make_run(n, math=[1.0] * k + [0.0] * (200 - k)) for n, k in (("a", 150), ("b", 90))]
     sized = [run.changed("size", {"bytes": 10 + k, "parameters": 5}) for k, run in enumerate(runs)]
     board = leaderboard(sized, baseline=sized[0])
     return {
-        "lineage": _lineage(folder),
+        "lineage": _lineage(folder, examples),
         "leaderboard": write_leaderboard_page(board, folder / "leaderboard.html"),
     }
 
@@ -82,6 +74,7 @@ def test_the_ranking_can_be_sorted_and_filtered(
 ) -> None:
     dom, _ = browse(tmp_path, pages["leaderboard"].as_uri(), "--dump-dom")
     assert '<th scope="col"><button>overall</button></th>' in dom
+    assert '<p class="tool js"><input type="search" data-filter="ranking"' in dom
 
 
 @pytest.mark.parametrize("name", ["lineage", "leaderboard"])
