@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..harness.checkpoints import Checkpoint, open_checkpoint, write_checkpoint
 from ..harness.errors import CheckpointError, DataError, InstrumentError, UsageError
@@ -35,6 +35,7 @@ from .saving import saver
 #: Below the trainer's output folder.
 FOLDER = "gated"
 _STAGE = "gate-callback"
+OnRed = Literal["stop", "record"]
 
 
 def _to_stderr(sentence: str) -> None:
@@ -67,7 +68,7 @@ class GateCallback:
         device: where the copy is evaluated; default: where the training runs.
         options: further ones of the backend: batch_size, threads, dtype.
         limit: items of each task, in hash order.
-        budget: of all gates together; once it is used up the training goes on ungated.
+        budget: of all gates of this sitting together; once it is used up the training goes on ungated.
         say: told in a sentence what was decided; default: stderr.
 
     Raises:
@@ -84,7 +85,7 @@ class GateCallback:
         target: str | None = None,
         anchor: Run | str | Path | None = None,
         out: str | Path | None = None,
-        on_red: Literal["stop", "record"] = "stop",
+        on_red: OnRed = "stop",
         device: str | None = None,
         options: Mapping[str, Any] | None = None,
         limit: int | None = None,
@@ -93,6 +94,8 @@ class GateCallback:
     ) -> None:
         if every < 1:
             raise UsageError(f"every must be at least 1 step, got {every}.")
+        if on_red not in get_args(OnRed):
+            raise UsageError(f"on_red must be 'stop' or 'record', got {on_red!r}.")
         rules = policy if isinstance(policy, Policy) else Policy.load(policy)
         fixed = anchor or rules.anchor
         kept = _run(baseline)
@@ -177,6 +180,12 @@ class GateCallback:
             return
         except (DataError, InstrumentError) as error:
             self.say(f"step {step}: not gated. {error}")
+            return
+        except OSError as error:
+            reason = error.strerror or str(error)
+            self.say(
+                f"step {step}: not gated. '{self.out}' cannot be written ({reason}); make room there."
+            )
             return
         self.spent += gated.spent
         self._remember(step, folder, gated.verdict)

@@ -166,6 +166,17 @@ def test_weights_that_are_not_finite_stop_the_training(trained, callback) -> Non
     assert not gate.verdicts
 
 
+def test_a_place_that_cannot_be_written_is_told_and_stops_no_training(
+    trained, callback, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    said: list[str] = []
+    gate = callback(out=tmp_path / "file" / "gated", say=said.append)
+    assert trained(GENTLE, gate, steps=4).state.global_step == 4
+    assert not gate.verdicts
+    assert said[0].startswith("step 3: not gated. '") and "(Not a directory)" in said[0]
+
+
 def test_a_training_that_goes_on_remembers_its_gates(trained, callback) -> None:
     first, second = callback(), callback()
     trained(GENTLE, first, steps=3, save_strategy="steps", save_steps=3)
@@ -198,6 +209,8 @@ def test_a_watcher_keeps_up_with_the_same_training_from_outside(
 def test_what_cannot_be_gated_is_refused(callback, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="every must be at least 1"):
         callback(every=0)
+    with pytest.raises(UsageError, match="on_red must be 'stop' or 'record', got 'halt'"):
+        callback(on_red="halt")
     two = type("Arguments", (), {"world_size": 2, "output_dir": str(tmp_path)})()
     state = type("State", (), {"global_step": 0})()
     with pytest.raises(UsageError, match="waterbed watch"):
