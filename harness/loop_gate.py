@@ -160,7 +160,8 @@ class Bench:
         """The same gate on items that no decision has seen; None where there are none.
 
         Args:
-            before: confirmations of this stage that read the reserve already; they share the level.
+            before: confirmations of this stage that read the reserve already; the k-th has 1/k of the
+                level.
         """
         from .gate import gate_runs
 
