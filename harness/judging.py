@@ -28,6 +28,7 @@ from .records import (
     Request,
     Sample,
     Score,
+    clean_text,
     content_hash,
 )
 from .statistics.style_control import difference, style
@@ -50,7 +51,7 @@ class JudgePrompt:
     system: str = ""
 
     def fill(self, **fields: str) -> tuple[Message, ...]:
-        """The turns; what is filled in is never searched for places again.
+        """The turns; what is filled in is cleaned of lone surrogates and never searched for places again.
 
         Raises:
             DataError: the text has other places than `fields`.
@@ -61,7 +62,7 @@ class JudgePrompt:
                 f"A judge's prompt has the places {sorted(places)} and is given {sorted(fields)}; get the "
                 "official file again."
             )
-        asked = Message("user", _PLACE.sub(lambda place: fields[place[1]], self.text))
+        asked = Message("user", _PLACE.sub(lambda place: clean_text(fields[place[1]]), self.text))
         return (Message("system", self.system), asked) if self.system else (asked,)
 
     @property

@@ -30,6 +30,11 @@ def canonical_json(value: Any) -> str:
     )
 
 
+def clean_text(text: str) -> str:
+    """Text that files can hold and models be asked: lone surrogates become the replacement character."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
 def content_hash(value: Any, digits: int = 16) -> str:
     """First hex digits of the sha256 of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()[

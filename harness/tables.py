@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import judge_report
 from .journal import Entry
-from .records import Choice, Generation, Sample, Score, canonical_json
+from .records import Choice, Generation, Sample, Score, canonical_json, clean_text
 from .runner import Outcome, ScoreKey
 from .sampling import Attempt, Sampling, figures, mean_and_error
 from .tasks import Task
@@ -145,11 +145,6 @@ def _generation_row(entry: Entry, private: Container[str]) -> dict[str, Any]:
 def text_hash(text: str) -> str:
     """First 16 hex digits of the text's sha256."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def clean_text(text: str) -> str:
-    """Text that any file can hold: lone surrogates become the replacement character."""
-    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def prompt_hash(prompts: Mapping[ScoreKey, str], task: str) -> str:

@@ -21,8 +21,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from ..harness.records import Conversation, Generation, Request, Sample, Score
-from ..harness.tables import clean_text
+from ..harness.records import Conversation, Generation, Request, Sample, Score, clean_text
 from ..harness.tasks import Metric, task
 from .bfcl import SETTINGS, card
 from .bfcl_files import accepted_answers, memory_sessions, questions

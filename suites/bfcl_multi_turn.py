@@ -26,8 +26,8 @@ from ..harness.records import (
     Request,
     Sample,
     Score,
+    clean_text,
 )
-from ..harness.tables import clean_text
 from ..harness.tasks import Metric, task, tasks
 from .bfcl import CATEGORIES, SETTINGS, accuracy, card
 from .bfcl_decode import NotCalls, call_strings, need_parsers, written_calls

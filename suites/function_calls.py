@@ -14,8 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from ..harness.records import ToolCall
-from ..harness.tables import clean_text
+from ..harness.records import ToolCall, clean_text
 from .bfcl_values import JAVA_TYPES, JAVASCRIPT_TYPES, java_value, javascript_value
 
 #: One call: the function's name and its arguments.

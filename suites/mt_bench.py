@@ -29,6 +29,7 @@ from ..harness.records import (
     Request,
     Sample,
     Score,
+    clean_text,
 )
 from ..harness.tasks import Card, Metric, task
 
@@ -110,7 +111,7 @@ def _both_turns(sample: Sample) -> Generator[Request, Any, tuple[Generation, Gen
     settings = GenerationSettings(max_tokens=_ANSWER.max_tokens, temperature=chosen)
     opening = Message("user", sample.input[0])
     first = yield Generate((opening,), settings)
-    rest = (Message("assistant", first.text), Message("user", sample.input[1]))
+    rest = (Message("assistant", clean_text(first.text)), Message("user", sample.input[1]))
     second = yield Generate((opening, *rest), settings)
     return first, second
 

@@ -26,9 +26,9 @@ from ...harness.records import (
     Sample,
     Score,
     ToolCall,
+    clean_text,
 )
 from ...harness.statistics.samples import pass_hat_k
-from ...harness.tables import clean_text
 from ...harness.tasks import Card, Metric, task
 from .calls import carry_out, read_arguments
 from .database import Database, Refused

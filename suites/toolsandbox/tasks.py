@@ -32,8 +32,8 @@ from ...harness.records import (
     Sample,
     Score,
     ToolCall,
+    clean_text,
 )
-from ...harness.tables import clean_text
 from ...harness.tasks import Card, Metric, task
 from ..function_calls import clean_call
 from .milestones import Trajectory, Uncovered

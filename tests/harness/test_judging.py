@@ -129,6 +129,13 @@ def test_a_prompt_with_other_places_is_refused() -> None:
         PROMPT.fill(question="x")
 
 
+def test_an_answer_that_no_model_can_be_asked_about_is_cleaned_before_it_is_judged() -> None:
+    asked = PROMPT.fill(question="?", first="\ud800A", second="{question}")
+    text = asked[-1].content
+    text.encode()
+    assert "\N{REPLACEMENT CHARACTER}A" in text and text.endswith("Two: {question}")
+
+
 def test_the_prompts_hash_changes_with_either_turn() -> None:
     others = JudgePrompt(PROMPT.text, "Be kind."), JudgePrompt(PROMPT.text + ".", PROMPT.system)
     assert len({PROMPT.hash, *(o.hash for o in others)}) == 3
