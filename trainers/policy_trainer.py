@@ -76,13 +76,15 @@ def watching(
         model = _bare(self)
         largest = _largest_logit(model, earned.material.prompts[inputs[0]["row"]])
         refuse_infinite(name, step, "largest logit", largest, config)
-        if earned.watched and step % EVERY == 0:
+        # The first batch of answers since a line of metrics; each serves so many steps.
+        look = step % EVERY < config.iterations
+        if earned.watched and look:
             told["watched"].append(earned.watched.score(model))
         batch = trainer._generate_and_score_completions(self, inputs)
         if name == "reinforce":
             values = batch_advantages(earned.totals)
             batch["advantages"] = torch.tensor(values, device=batch["advantages"].device)
-        if not beta and step % EVERY == 0:
+        if not beta and look:
             told["kl"].append(_divergence(self, batch, reference))
         return batch
 

@@ -18,7 +18,7 @@ from waterbed.harness.checkpoints import Checkpoint
 from waterbed.harness.errors import TrainingDiverged, UsageError
 from waterbed.harness.stage import StageContext, stages
 from waterbed.harness.stage_config import from_settings, from_yaml, to_yaml
-from waterbed.trainers import policy_gradient, ppo, reward_signs, trl_base
+from waterbed.trainers import policy_gradient, policy_trainer, ppo, reward_signs, trl_base
 from waterbed.trainers.policy_trainer import batch_advantages
 
 SETTINGS: dict[str, Any] = {
@@ -224,6 +224,18 @@ def test_signs_of_hacking_are_looked_for_up_to_the_last_step(
     given = {**SETTINGS, "save_every": 100}
     with pytest.warns(reward_signs.RewardHackingWarning, match=r"pay for length\? \(step 3\)"):
         stages.get(name).run(pocket_base, StageContext(tmp_path / "out"), **given)
+
+
+def test_what_is_only_measured_is_measured_where_answers_serve_several_steps(
+    pocket_base: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (trl_base, policy_trainer):
+        monkeypatch.setattr(module, "EVERY", 4)
+    context = StageContext(tmp_path / "out")
+    given = {**SETTINGS, "iterations": 3, "max_steps": 12, "batch_size": 4, "save_every": None}
+    stages.get("grpo").run(pocket_base, context, **given)
+    lines = [json.loads(x) for x in context.metrics_path.read_text(encoding="utf-8").splitlines()]
+    assert [line["step"] for line in lines if "kl" in line] == [0, 7, 11]
 
 
 def test_an_adapter_is_trained_on_rewards_and_merged(
