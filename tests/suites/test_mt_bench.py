@@ -93,6 +93,15 @@ def test_temperature_is_the_categorys_and_the_second_turn_sees_the_first(bench: 
     }  # fmt: skip
 
 
+def test_an_answer_with_lone_surrogates_is_judged_like_any_other(bench: Task) -> None:
+    candidate, judge = FakeBackend(lambda _: "\ud800 so"), FakeBackend(lambda _: "[[5]]")
+    plan = TaskPlan(bench, bench.items[:3])
+    outcome = Runner({"candidate": candidate, "judge": judge}).run([plan])
+    assert [s.value for s in outcome.scores.values()] == [0.5] * 3
+    for entry in outcome.entries:
+        entry.ticket.rendered.encode()
+
+
 def test_references_are_shown_for_mathematics_reasoning_and_coding_only(bench: Task) -> None:
     outcome = run(bench, lambda _: "[[5]]")
     known = {s.id: s.metadata["category"] for s in bench.items}
