@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 
 #: Of every interval shown, two-sided; and the level at which ranks hold together.
 CONFIDENCE, ALPHA = 0.90, 0.05
-#: More lost samples than this share and a Run is not a measurement (as for a gate).
-MAX_UNSCORED = 0.01
 
 Common = Mapping[str, CommonClaim]
 
@@ -65,7 +63,7 @@ def leaderboard(
     Args:
         runs: two or more, the baseline among them or not.
         baseline: what each is gated against.
-        policy: of those gates; `harm` by default.
+        policy: of those gates; `harm` by default. An anchor in it is not held: that is the gate's command.
         suites: tasks or domains to compare; default: the policy's, else all, and then all Runs must have
             the same.
         recipes: which of the Runs differ in their seed alone, by a name for what they have in common.
@@ -73,14 +71,14 @@ def leaderboard(
     Raises:
         UsageError: fewer than two Runs, one given twice, or a recipe of Runs that are not ranked.
         IncomparableRuns: two Runs were not made the same way, or have other tasks or items.
-        DataError: a Run is not complete, or the instrument lost more than 1% of it.
+        DataError: a Run is not complete, or the instrument lost more of it than the policy's `max_dropped`.
     """
     rules = policy or Policy.load("harm")
     named = _named(runs, baseline)
     tasks = _same_tasks(named, suites or rules.suites or None)
     tables = {name: run.scores() for name, run in named.items()}
     for name, run in named.items():
-        _whole(name, run, tables[name], tasks)
+        _whole(name, run, tables[name], tasks, rules.max_dropped)
     first = next(iter(named.values()))
     wanted = claims({name: first.manifest["tasks"][name] for name in tasks})
     common = common_items(tables, wanted)
@@ -119,14 +117,20 @@ def _same_tasks(named: Mapping[str, RunLike], suites: Sequence[str] | None) -> d
     """Tasks with their domains, made and asked alike in every Run.
 
     Raises:
-        IncomparableRuns: names the two Runs and what differs.
+        IncomparableRuns: names the two Runs and what differs, or a task that no Run has.
     """
     (first, reference), *others = named.items()
     for run in named.values():
         check_manifest(run)
     tasks = chosen_tasks(reference.manifest, reference.manifest, suites)
+    absent = sorted(tasks.keys() - reference.manifest["tasks"].keys())
+    if absent:
+        raise IncomparableRuns(
+            f"'{first}' has no {', '.join(absent)}; evaluate every Run on it, or name other --suites."
+        )
     for name, run in others:
         own = chosen_tasks(run.manifest, run.manifest, suites)
+        own = {task: domain for task, domain in own.items() if task in run.manifest["tasks"]}
         if own.keys() != tasks.keys():
             odd = ", ".join(sorted(own.keys() ^ tasks.keys()))
             raise IncomparableRuns(
@@ -145,8 +149,10 @@ def _same_tasks(named: Mapping[str, RunLike], suites: Sequence[str] | None) -> d
     return tasks
 
 
-def _whole(name: str, run: RunLike, scores: pd.DataFrame, tasks: Mapping[str, str]) -> None:
-    """Refuse a Run that is not complete, or of which the instrument lost too much.
+def _whole(
+    name: str, run: RunLike, scores: pd.DataFrame, tasks: Mapping[str, str], most: float
+) -> None:
+    """Refuse a Run that is not complete, or of which the instrument lost more than the share `most`.
 
     Raises:
         DataError: names it and the next step.
@@ -159,7 +165,7 @@ def _whole(name: str, run: RunLike, scores: pd.DataFrame, tasks: Mapping[str, st
         )
     gaps = shortfall(run.manifest, scores, tasks)
     lost = float(scores.loc[scores["task"].isin(tasks), "value"].isna().mean())
-    if gaps or lost > MAX_UNSCORED:
+    if gaps or lost > most:
         what = (
             f"lacks answers of {next(iter(gaps))}"
             if gaps

@@ -170,6 +170,15 @@ def test_other_tasks_forbid_nothing_where_the_common_ones_are_named() -> None:
     assert leaderboard(runs, policy=named).columns == leaderboard(runs, suites=["math"]).columns
 
 
+def test_a_suite_that_a_run_does_not_have_is_refused_by_name() -> None:
+    one, two = (make_run(n, **{"pocket/math": [1.0, 0.0] * 20}) for n in ("one", "two"))
+    other = make_run("other", **{"pocket/safety": [1.0, 0.0] * 20})
+    with pytest.raises(IncomparableRuns, match="'one' has no pocket/safety; evaluate every Run"):
+        leaderboard([one, two], suites=["pocket/safety"])
+    with pytest.raises(IncomparableRuns, match=r"other tasks \(pocket/math in one only\)"):
+        leaderboard([one, other], suites=["pocket/math"])
+
+
 def test_a_run_that_the_instrument_lost_too_much_of_is_no_measurement() -> None:
     hurt = drawn("hurt", math=0.5)
     few, many = ([str(i) for i in range(k)] for k in (4, 5))
