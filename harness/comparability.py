@@ -136,12 +136,16 @@ def unfinished(run: RunLike, side: str) -> str | None:
     """
     if run.status in ("complete", "stopped"):
         return None
-    suites = ",".join(map(str, run.manifest.get("selection", {}).get("suites", []))) or "SUITES"
+    return f"The {side} '{run.label}' is {run.status}; complete it with `{completing(run)}`."
+
+
+def completing(run: RunLike) -> str:
+    """The command that goes on with a Run: what was selected stays, since anything else is refused."""
+    selection = run.manifest.get("selection") or {}
+    suites = ",".join(map(str, selection.get("suites", []))) or "SUITES"
+    limit = f" --limit {selection['limit']}" if selection.get("limit") else ""
     checkpoint = (run.manifest.get("checkpoint") or {}).get("path", "CHECKPOINT")
-    return (
-        f"The {side} '{run.label}' is {run.status}; complete it with "
-        f"`waterbed eval {checkpoint} --suites {suites} --out {run.path}`."
-    )
+    return f"waterbed eval {checkpoint} --suites {suites}{limit} --out {run.path}"
 
 
 def _task_refusals(task: str, baseline: Manifest, candidate: Manifest) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from .common_items import CommonClaim, common_items
-from .comparability import RunLike, check_manifest, chosen_tasks, compare
+from .comparability import RunLike, check_manifest, chosen_tasks, compare, completing
 from .errors import DataError, IncomparableRuns, UsageError
 from .gate import gate_runs
 from .gate_plan import domain_means
@@ -137,7 +137,12 @@ def _same_tasks(named: Mapping[str, RunLike], suites: Sequence[str] | None) -> d
                 f"'{first}' and '{name}' have other tasks ({odd} in one only); evaluate both on the same "
                 "suites, or name those in common with --suites."
             )
-        compare(reference.manifest, run.manifest, tasks).enforce(first, name)
+        differs = compare(reference.manifest, run.manifest, tasks).refusals
+        if differs:
+            raise IncomparableRuns(
+                f"'{first}' and '{name}' were not made the same way ({'; '.join(differs)}); evaluate one "
+                "again like the other, or leave it out."
+            )
         sizes = [{t: r.manifest["tasks"][t]["items"] for t in tasks} for r in (reference, run)]
         uneven = [t for t in tasks if sizes[0][t] != sizes[1][t]]
         if uneven:
@@ -158,10 +163,9 @@ def _whole(
         DataError: names it and the next step.
     """
     if run.status != "complete":
-        where = (run.manifest.get("checkpoint") or {}).get("path", "CHECKPOINT")
         raise DataError(
             f"'{name}' is {run.status}, and a leaderboard ranks complete Runs only; complete it with "
-            f"`waterbed eval {where} --suites {','.join(tasks)} --out {run.path}`."
+            f"`{completing(run)}`."
         )
     gaps = shortfall(run.manifest, scores, tasks)
     lost = float(scores.loc[scores["task"].isin(tasks), "value"].isna().mean())

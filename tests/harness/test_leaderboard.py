@@ -146,14 +146,20 @@ def test_among_equals_the_ranks_hardly_ever_tell_two_apart() -> None:
 
 @pytest.mark.parametrize("status", ["partial", "stopped"])
 def test_a_run_that_is_not_complete_is_refused_by_name(status: str) -> None:
-    runs = [drawn("whole", math=0.5), drawn("half", math=0.5).changed("status", status)]
-    with pytest.raises(DataError, match=f"'half' is {status}, .* complete it with `waterbed eval"):
-        leaderboard(runs)
+    half = drawn("half", math=0.5, code=0.5).changed("status", status)
+    runs = [drawn("whole", math=0.5), half.changed("selection", {"suites": ["core"], "limit": 400})]
+    told = (
+        f"'half' is {status}, .* complete it with `waterbed eval .* --suites core --limit 400 --out"
+    )
+    with pytest.raises(DataError, match=told):
+        leaderboard(runs, suites=["math"])
 
 
 def test_runs_that_were_not_made_the_same_way_are_refused_by_name() -> None:
     one, two = drawn("one", math=0.5), drawn("two", math=0.5)
-    with pytest.raises(IncomparableRuns, match=r"'one' and 'two' .*math.version: 1 -> 2"):
+    with pytest.raises(
+        IncomparableRuns, match=r"'one' and 'two' .*math.version: 1 -> 2\).*or leave it out"
+    ):
         leaderboard([one, two.changed("tasks/math/version", "2")])
     with pytest.raises(IncomparableRuns, match="'one' has 400 items of math and 'two' 399"):
         leaderboard([one, two.without_items("math", ["0"])])
