@@ -65,7 +65,7 @@ def watch(
     limit: Limit = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the verdicts.")] = False,
 ) -> None:
-    """Gate checkpoints as they are written; the exit code is that of the worst verdict in DIR."""
+    """Gate checkpoints as written; exit code of the worst verdict in FOLDER, 3 if one could not be."""
     from ..recipe import Budget
     from ..watch import Watcher, check_places
     from ..watch import watch as look_again
