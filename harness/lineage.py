@@ -186,7 +186,9 @@ def read_lineage(folder: str | Path) -> Lineage:
         version = record["schema_version"]
         if version == SCHEMA_VERSION:
             return _lineage(Path(folder), record)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except DataError:  # of a verdict, which says itself what to do
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"'{file}' is damaged ({error}); go on with --resume, which writes it anew."
         ) from error

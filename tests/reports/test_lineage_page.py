@@ -325,12 +325,19 @@ def test_an_outcome_of_a_later_version_is_shown_as_it_is(
 
 
 def test_a_folder_without_a_loop_or_with_a_damaged_one_is_refused_in_a_sentence(
-    edited: Callable[..., Path], tmp_path: Path
+    made: tuple[Path, Told], edited: Callable[..., Path], tmp_path: Path
 ) -> None:
+    whole = (made[0] / "loop.json").read_bytes()
     with pytest.raises(UsageError, match="There is no loop at"):
         write_lineage_page(tmp_path)
     with pytest.raises(DataError, match="schema version 99"):
         write_lineage_page(edited(lambda record: record.update(schema_version=99)))
-    (tmp_path / "copy" / "loop.json").write_text('{"schema_version": 1}')
-    with pytest.raises(DataError, match="is damaged"):
+    verdict = tmp_path / "copy" / "gates" / "one.1" / "verdict.json"
+    verdict.write_text("{}")
+    (tmp_path / "copy" / "loop.json").write_bytes(whole)
+    with pytest.raises(DataError, match=r"^'[^']*verdict.json' is not a verdict"):
         write_lineage_page(tmp_path / "copy")
+    for text in ('{"schema_version": 1}', "[" * 100_000):
+        (tmp_path / "copy" / "loop.json").write_text(text)
+        with pytest.raises(DataError, match="is damaged"):
+            write_lineage_page(tmp_path / "copy")
