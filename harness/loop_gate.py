@@ -160,8 +160,8 @@ class Bench:
         """The same gate on items that no decision has seen; None where there are none.
 
         Args:
-            before: confirmations of this stage that read the reserve already; the k-th has 1/k of the
-                level.
+            before: confirmations of this stage that read the reserve already; the k-th has 1/(k(k+1)) of
+                the level, so that however many there are together have no more than the whole.
         """
         from .gate import gate_runs
 
@@ -172,7 +172,8 @@ class Bench:
             return None
         known = {entry["domain"] for entry in old.manifest["tasks"].values()}
         target = step.target if step.target and step.target.split("/")[0] in known else None
-        changed = {"alpha_pass": rules.alpha_pass / (before + 1), "require": (), "limit": None}
+        level = rules.alpha_pass / ((before + 1) * (before + 2))
+        changed = {"alpha_pass": level, "require": (), "limit": None}
         rules = rules.model_copy(update=changed)
         verdict = gate_runs(old, new, rules, target)
         file = self.out / "gates" / f"{attempt}-reserve" / "verdict.json"

@@ -96,6 +96,7 @@ def test_a_second_try_is_confirmed_on_items_that_no_decision_has_read(
     assert decided["label"] == "accepted (confirmed on the reserve)"
     verdict = Verdict.load(Path(decided["evidence"]["confirmation"]["verdict"]))
     assert {d.id: d.comparison.n for d in verdict.domain_list} == {"knowledge": 910}
+    assert verdict.policy["alpha_pass"] == 0.025, "half of the level, so that later ones have some"
 
 
 def test_a_reserve_that_is_too_small_confirms_nothing_and_the_level_is_shared_after_all(
