@@ -4,7 +4,8 @@ A milestone holds at one message. Its similarity is the geometric mean of its co
 that it does not name must not have changed since the milestones before it (a guardrail). Milestones are
 put on messages in an order that their edges allow, so that the sum of their similarities is largest.
 Facts are from `MilestoneMatcher` in tool_sandbox/common/evaluation.py of apple/ToolSandbox @ 165848b9,
-which searches depth first; here the same largest sum is found by dynamic programming.
+which searches depth first; here the same largest sum is found by dynamic programming. Messages between
+which no database changed are one place to whatever refers to them.
 
 Not here: the constraints themselves (similarity.py).
 """
@@ -21,10 +22,16 @@ from .similarity import DATABASES, GUARDRAIL, KINDS, Constraint, Row, Rows
 
 #: Where a constraint's reference is the beginning of the conversation.
 BEGINNING = -1
+#: Steps of a search, seconds of work: chains side by side over a state that always changes need too many.
+MOST_STEPS = 20_000
 
 
 class Uncovered(Exception):
     """Something in a scenario that this project does not carry out."""
+
+
+class TooManyPlacements(Exception):
+    """The best places of the milestones were not found within MOST_STEPS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +100,15 @@ class Matcher:
             raise Uncovered("its milestones have no order") from None
 
     def match(self, trajectory: Trajectory) -> dict[int, tuple[int, float]] | None:
-        """Message and similarity of each milestone; None where there is none."""
+        """Message and similarity of each milestone; None where there is none.
+
+        Raises:
+            TooManyPlacements: see MOST_STEPS.
+        """
         return _Search(self, trajectory).best() if self.before else None
 
     def similarity(self, trajectory: Trajectory) -> float | None:
-        """Mean similarity of the milestones; None where there is none."""
+        """Mean similarity of the milestones; None where there is none; raises as `match`."""
         found = self.match(trajectory)
         return None if found is None else self.mean(found)
 
@@ -113,6 +124,16 @@ class _Search:
         self.matcher, self.trajectory = matcher, trajectory
         self.known: dict[Any, dict[int, tuple[int, float]]] = {}
         self.measured: dict[Any, float] = {}
+        states = trajectory.states
+        self.alike = [states.index(state) for state in states]
+        """The first message after which the databases were the same."""
+        self.exact = {
+            c.reference
+            for own in matcher.constraints.values()
+            for c in own
+            if c.database == "SANDBOX"
+        }
+        """Milestones of which the message itself is compared, not the databases after it."""
 
     def best(self) -> dict[int, tuple[int, float]]:
         return self._rest(frozenset(self.matcher.before), 0, {})
@@ -122,9 +143,13 @@ class _Search:
     ) -> dict[int, tuple[int, float]]:
         """Where to put the milestones that are left, none before `start`."""
         asked = {n for node in left for n in self.matcher.needs[node]}
-        placed = {n: at for n, at in placed.items() if n in asked}
+        placed = {
+            n: at if n in self.exact else self.alike[at] for n, at in placed.items() if n in asked
+        }
         key = (left, start, tuple(sorted(placed.items())))
         if key not in self.known:
+            if len(self.known) >= MOST_STEPS:
+                raise TooManyPlacements
             self.known[key] = self._tried(left, start, placed)
         return self.known[key]
 

@@ -36,7 +36,7 @@ from ...harness.records import (
 )
 from ...harness.tasks import Card, Metric, task
 from ..function_calls import clean_call
-from .milestones import Trajectory, Uncovered
+from .milestones import TooManyPlacements, Trajectory, Uncovered
 from .scenarios import Scenario, expressions, name_of, read_scenario
 from .similarity import Row
 from .sources import COMMIT, END, Sources, module, scenario_files
@@ -196,9 +196,12 @@ def _answered(phone: Phone, calls: Sequence[ToolCall]) -> list[Message]:
 
 
 def judged(scenario: Scenario, phone: Phone) -> Score:
-    """The mean similarity of the milestones, and 0 where a minefield has any."""
-    milestones = scenario.milestones.match(phone.trajectory)
-    mined = scenario.minefields.similarity(phone.trajectory) or 0.0
+    """The mean similarity of the milestones, and 0 where a minefield has any; unscored beyond the search."""
+    try:
+        milestones = scenario.milestones.match(phone.trajectory)
+        mined = scenario.minefields.similarity(phone.trajectory) or 0.0
+    except TooManyPlacements:
+        return Score.unscored("too_many_placements", **_detail(phone))
     found = 1.0 if milestones is None else scenario.milestones.mean(milestones)
     value = 0.0 if mined else min(1.0, found)
     reason = None if value == 1.0 else "minefield" if mined else "wrong"

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from waterbed.suites.toolsandbox.milestones import Matcher, Milestone, Trajectory, Uncovered
+from waterbed.suites.toolsandbox import milestones as milestones_
+from waterbed.suites.toolsandbox.milestones import (
+    Matcher,
+    Milestone,
+    TooManyPlacements,
+    Trajectory,
+    Uncovered,
+)
 from waterbed.suites.toolsandbox.similarity import KINDS, Column, Constraint, rouge_l
 
 
@@ -180,6 +187,23 @@ def test_the_best_match_is_that_of_trying_all(seed: int) -> None:
     trajectory = said(*(draw.choice(words) for _ in range(5)), states=states)
     found = matcher.similarity(trajectory)
     assert found == pytest.approx(by_trying_all(matcher, trajectory, texts) / 3)
+
+
+CHAINS = [(0, 1), (2, 3), (4, 5)]
+
+
+def test_chains_side_by_side_are_placed_in_a_conversation_that_changes_nothing() -> None:
+    matcher = Matcher([saying(text) for text in "abcdef"], CHAINS)
+    assert matcher.similarity(said(*("x" * 24), *"abcdef")) == 1.0
+
+
+def test_a_search_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that changes the phone with every message makes every place another one."""
+    monkeypatch.setattr(milestones_, "MOST_STEPS", 500)
+    matcher = Matcher([saying(text) for text in "abcdef"], CHAINS)
+    states = [[{"n": n}] for n in range(30)]
+    with pytest.raises(TooManyPlacements):
+        matcher.similarity(said(*("x" * 24), *"abcdef", states=states))
 
 
 @given(st.text(), st.text())
